@@ -1,0 +1,37 @@
+"""Floor 1: where arrays live, where random numbers come from, what an argument must be."""
+
+from rmttheory.arrays.backend import Array, HostArray, Placement, device, like, namespace, scalar, to_host
+from rmttheory.arrays.checks import (
+    InvalidInput,
+    RmtError,
+    Unavailable,
+    check_choice,
+    check_count,
+    check_interval,
+    check_matrix,
+    check_shape,
+    check_vector,
+)
+from rmttheory.arrays.streams import Stream, as_stream
+
+__all__ = [
+    "Array",
+    "HostArray",
+    "InvalidInput",
+    "Placement",
+    "RmtError",
+    "Stream",
+    "Unavailable",
+    "as_stream",
+    "check_choice",
+    "check_count",
+    "check_interval",
+    "check_matrix",
+    "check_shape",
+    "check_vector",
+    "device",
+    "like",
+    "namespace",
+    "scalar",
+    "to_host",
+]
