@@ -1,1 +1,34 @@
-"""Floor."""
+"""Floor 4: the statements, and how they are judged."""
+
+from rmttheory.theorem.claims import (
+    Claim,
+    Control,
+    Parameter,
+    claims,
+    find_claim,
+    judge,
+    replay,
+    run_trials,
+    verify,
+)
+from rmttheory.theorem.hypotheses import Hypothesis, Measurement
+from rmttheory.theorem.verdicts import Band, Kind, Outcome, Slope, Verdict
+
+__all__ = [
+    "Band",
+    "Claim",
+    "Control",
+    "Hypothesis",
+    "Kind",
+    "Measurement",
+    "Outcome",
+    "Parameter",
+    "Slope",
+    "Verdict",
+    "claims",
+    "find_claim",
+    "judge",
+    "replay",
+    "run_trials",
+    "verify",
+]

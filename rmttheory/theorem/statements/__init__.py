@@ -1,1 +1,1 @@
-"""Floor."""
+"""The statements: each module lists its claims in ``CLAIMS``."""

@@ -1,0 +1,243 @@
+"""What evidence can say: exact binomial arithmetic, the number of trials it takes, and the verdict."""
+
+from __future__ import annotations
+
+import enum
+import math
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rmttheory.arrays import InvalidInput
+
+
+class Kind(enum.Enum):
+    """What sort of statement a claim is, and so what a run can show."""
+
+    IDENTITY = "identity"
+    """left == right, or an event of exactly known probability: proved, or independent methods agree."""
+    EXACT = "exact"
+    """left <= right whenever the hypotheses hold: one case refutes it."""
+    TAIL = "tail"
+    """left > right has at most a stated probability at this size."""
+    LIMIT = "limit"
+    """left tends to 0 as the width grows, at a stated rate: never certified by a finite run."""
+
+
+class Outcome(enum.Enum):
+    """What the evidence says; `sentence` is what users are shown."""
+
+    CERTIFIED = "certified"
+    CONSISTENT = "consistent"
+    UNDECIDED = "undecided"
+    REFUTED = "refuted"
+    VACUOUS = "vacuous"
+    INAPPLICABLE = "inapplicable"
+
+    @property
+    def sentence(self) -> str:
+        """What this outcome means and what to do next."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    Outcome.CERTIFIED: "Shown at the stated level, or proved symbolically.",
+    Outcome.CONSISTENT: "No evidence against it; a finite run cannot say more of this kind of statement.",
+    Outcome.UNDECIDED: "The evidence does not decide at the stated level; run more trials.",
+    Outcome.REFUTED: "Violated beyond what the stated level allows; look at the counterexample.",
+    Outcome.VACUOUS: "The bound says nothing at this size: it exceeds what is known without it.",
+    Outcome.INAPPLICABLE: "No trial met the hypotheses; nothing was tested.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """The claimed range ``[low, high]`` of an event's probability, and the truth that trials are planned for.
+
+    Parameters
+    ----------
+    low, high : float
+        A tail bound has ``low = 0`` and ``high`` equal to the stated failure probability; an event of
+        exactly known probability has ``low == high``.
+    planned : float
+        The true probability under which the number of trials is computed: a value inside the band that
+        should be certified or, where ``low == high``, the nearest alternative that should be refuted.
+    """
+
+    low: float = 0.0
+    high: float
+    planned: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.low <= self.high < 1 and 0 <= self.planned <= 1):
+            msg = f"A probability band needs 0 <= low <= high < 1, not [{self.low}, {self.high}]."
+            raise InvalidInput(msg)
+
+    def refuted(self, k: int, n: int, alpha: float) -> bool:
+        """Whether ``k`` events in ``n`` trials exclude every probability in the band, at level ``alpha``."""
+        return self.p_value(k, n) < alpha
+
+    def certified(self, k: int, n: int, alpha: float) -> bool:
+        """Whether ``k`` in ``n`` exclude all that lies outside the band; each end errs at most at ``alpha``."""
+        lower, upper = clopper_pearson(k, n, alpha)
+        return upper <= self.high and (self.low == 0 or lower >= self.low)
+
+    def p_value(self, k: int, n: int) -> float:
+        """Exact p-value of "the probability lies in the band", doubled where both ends are tested."""
+        above = binomial_sf(k, n, self.high)
+        if self.low == 0:
+            return above
+        return min(1.0, 2 * min(above, binomial_cdf(k, n, self.low)))
+
+
+def binomial_cdf(k: int, n: int, p: float) -> float:
+    """``P(Binom(n, p) <= k)``, exactly."""
+    from scipy.special import betainc
+
+    return 1.0 if k >= n else float(betainc(n - k, k + 1, 1 - p))
+
+
+def binomial_sf(k: int, n: int, p: float) -> float:
+    """``P(Binom(n, p) >= k)``, exactly."""
+    from scipy.special import betainc
+
+    return 1.0 if k <= 0 else float(betainc(k, n - k + 1, p))
+
+
+def clopper_pearson(k: int, n: int, alpha: float) -> tuple[float, float]:
+    """Lower and upper confidence limits of a probability after ``k`` events in ``n`` trials.
+
+    Each limit errs with probability at most ``alpha``. Source: Clopper and Pearson, Biometrika 1934.
+    """
+    from scipy.special import betaincinv
+
+    lower = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, alpha))
+    upper = 1.0 if k == n else float(betaincinv(k + 1, n - k, 1 - alpha))
+    return lower, upper
+
+
+def trials_needed(band: Band, alpha: float, *, power: float = 0.95, most: int = 200_000) -> int:
+    """Least number of trials after which the planned truth is decided with probability ``power``.
+
+    Parameters
+    ----------
+    band : Band
+        ``low == high`` plans to refute ``planned``; otherwise to certify it.
+    alpha : float
+        Level of the one verdict.
+    most : int
+        Give up and return this number when even more would be needed.
+    """
+
+    def enough(n: int) -> bool:
+        return _chance_of_deciding(band, n, alpha) >= power
+
+    high = 16
+    while not enough(high):
+        high *= 2
+        if high >= most:
+            return most
+    low = high // 2
+    while high - low > max(1, low // 50):  # the power is not quite monotone in n: no need for the last digit
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _chance_of_deciding(band: Band, n: int, alpha: float) -> float:
+    """Probability that ``n`` trials certify (or, for a single value, refute) when the planned truth holds."""
+    counts = range(n + 1)
+    if band.low == band.high:
+        many = bisect_left(counts, True, key=lambda k: 2 * binomial_sf(k, n, band.high) < alpha)
+        few = bisect_left(counts, True, key=lambda k: 2 * binomial_cdf(k, n, band.low) >= alpha) - 1
+        return binomial_sf(many, n, band.planned) * (many <= n) + binomial_cdf(few, n, band.planned) * (
+            few >= 0
+        )
+    most = bisect_left(counts, True, key=lambda k: binomial_cdf(k, n, band.high) > alpha) - 1
+    least = 0
+    if band.low > 0:
+        least = bisect_left(counts, True, key=lambda k: binomial_sf(k, n, band.low) <= alpha)
+    if most < least:
+        return 0.0
+    below = binomial_cdf(least - 1, n, band.planned) if least else 0.0
+    return binomial_cdf(most, n, band.planned) - below
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slope:
+    """A fitted exponent ``left ~ n ** value`` with its confidence limits and goal."""
+
+    value: float
+    low: float
+    high: float
+    claimed: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the evidence says about one claim in one cell.
+
+    Attributes
+    ----------
+    outcome : Outcome
+    trials, admissible, informative, violations : int
+        How many were run, met the hypotheses, had a bound below what is known without it, broke it.
+    allowed : float
+        Failure probability that the claim allows (0 for exact statements).
+    lower, upper : float or None
+        Exact confidence limits of the failure probability.
+    p_value : float or None
+        Of the claim itself as null hypothesis.
+    alpha : float
+        This verdict's share of the level of the whole suite.
+    worst_ratio, median_ratio : float or None
+        Of left over right: 1 is a tight bound, small is a loose one.
+    slope : Slope or None
+        Fitted exponent of a limit statement.
+    speaks_at : float or None
+        For a vacuous bound: the width at which it would begin to say something; ``inf`` if never.
+    hypotheses : mapping of str to float
+        Smallest margin seen of each hypothesis; negative means not met.
+    counterexample : int or None
+        Index of the first violating trial of an exact statement; `replay` makes it again.
+    """
+
+    claim: str
+    kind: Kind
+    cell: Mapping[str, Any]
+    outcome: Outcome
+    why: str
+    trials: int
+    admissible: int
+    informative: int
+    violations: int
+    allowed: float
+    lower: float | None = None
+    upper: float | None = None
+    p_value: float | None = None
+    alpha: float
+    worst_ratio: float | None = None
+    median_ratio: float | None = None
+    slope: Slope | None = None
+    speaks_at: float | None = None
+    hypotheses: Mapping[str, float]
+    counterexample: int | None = None
+    seed: int
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: enumerations in lower case, infinities as the string "inf"."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
