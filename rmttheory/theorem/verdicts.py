@@ -79,7 +79,7 @@ class Band:
         return self.p_value(k, n) < alpha
 
     def certified(self, k: int, n: int, alpha: float) -> bool:
-        """Whether ``k`` in ``n`` exclude all that lies outside the band; each end errs at most at ``alpha``."""
+        """Whether ``k`` in ``n`` exclude all outside the band; each end errs at most at ``alpha``."""
         lower, upper = clopper_pearson(k, n, alpha)
         return upper <= self.high and (self.low == 0 or lower >= self.low)
 
