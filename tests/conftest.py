@@ -1,0 +1,82 @@
+"""What every test shares: one BLAS thread, reproducible Hypothesis, and a count of what was not there."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")  # before NumPy is imported, here and in processes that tests start
+
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+settings.register_profile("ci", derandomize=True, database=None, deadline=None)
+settings.register_profile("explore", max_examples=2000, database=None, deadline=None)
+settings.load_profile("ci")
+
+_LOOK = {
+    "chromium": lambda: any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")),
+    "fashion-mnist": lambda: Path("/usr/share/datasets/fashion-mnist").is_dir(),
+}
+REQUIRED = {name for name in os.environ.get("RMTTHEORY_REQUIRE", "").replace(" ", "").split(",") if name}
+"""Optional things that must be there in this run: a test that misses one fails instead of being skipped."""
+
+
+def is_here(name: str) -> bool:
+    """Whether an optional program, data set or library is installed."""
+    return _LOOK[name]() if name in _LOOK else importlib.util.find_spec(name) is not None
+
+
+@pytest.fixture(scope="session")
+def require():
+    """``require("torch")`` skips a test where torch is missing; it fails if RMTTHEORY_REQUIRE names it."""
+
+    def check(name: str) -> None:
+        if not is_here(name):
+            pytest.skip(f"{name} is not installed")
+
+    return check
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):  # noqa: ARG001
+    return _refuse_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):  # noqa: ARG001
+    return _refuse_skip((yield))
+
+
+def _refuse_skip(report):
+    """Turn a skip for want of a required thing into a failure, however the test asked for the skip."""
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2]
+        missed = [name for name in sorted(REQUIRED) if name in reason]
+        if missed:
+            report.outcome = "failed"
+            report.longrepr = f"RMTTHEORY_REQUIRE names {', '.join(missed)}, but: {reason}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter):
+    pairs = {value for name, value in _properties(terminalreporter, "passed") if name == "pair"}
+    if pairs:
+        functions, places = ({pair.split(" on ")[side] for pair in pairs} for side in (0, 1))
+        terminalreporter.section("portability")
+        terminalreporter.line(
+            f"{len(pairs)} (function, place) pairs passed: {len(functions)} functions, "
+            f"{len(places)} places ({', '.join(sorted(places))})"
+        )
+    skipped = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", []))
+    for reason, count in sorted(skipped.items()):
+        terminalreporter.line(f"not run: {count} skipped, {reason.removeprefix('Skipped: ')}")
+
+
+def _properties(terminalreporter, outcome):
+    for report in terminalreporter.stats.get(outcome, []):
+        yield from getattr(report, "user_properties", ())

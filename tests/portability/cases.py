@@ -1,0 +1,208 @@
+"""One call of every public function of arrays, with a bound on its rounding error.
+
+Inputs are numbers that float32 holds exactly, so every place gets the same ones, and a result may differ
+from NumPy's in float64 only by the rounding of the arithmetic in between. ``slack`` bounds that error in
+units of the machine epsilon of the place: an array of ``k`` roundings of numbers up to ``a`` needs ``k a``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from places import Place
+
+from rmttheory import arrays, matrices, networks
+
+
+@dataclass(frozen=True)
+class Case:
+    """``run(place)`` calls the function; ``on_host`` says that it returns host arrays by contract."""
+
+    run: Callable[[Place], Any]
+    slack: float = 0.0
+    on_host: bool = False
+
+
+def _single(values: Any) -> Any:
+    return np.asarray(values, dtype=np.float32).astype(np.float64)
+
+
+_RNG = np.random.default_rng(20260608)
+TALL = _single(_RNG.standard_normal((12, 5)) / np.sqrt(12))
+WIDE = _single(_RNG.standard_normal((4, 9)) / np.sqrt(4))
+SQUARE = _single(_RNG.standard_normal((6, 6)) / np.sqrt(6))
+VALUES = _single([0.25, 1.5, 3.0, 0.75, 2.0])
+W1, B1 = _single(_RNG.standard_normal((7, 5)) / 2), _single(_RNG.standard_normal(7) / 4)
+W2 = _single(_RNG.standard_normal((3, 7)) / 2)
+X = _single(_RNG.standard_normal((6, 5)))
+LABELS = np.array([0, 2, 1, 1, 0, 2])
+LOGITS = _single(
+    [[2.0, 1.0, 0.0], [0.0, 0.5, -1.0], [-3.0, 5.0, 4.5], [0.0, 8.0, 1.0], [1.0, 0.5, 0.25], [1, 2, 3]]
+)
+"""Logits of six samples, no ties."""
+
+SPECTRAL = 4.0 * 12 * 2.0
+"""LAPACK's ``p(n, m) eps s_1`` with ``p`` a small multiple of the larger side, 12, and ``s_1 < 2``."""
+
+DEPTH = (5 + 1) + (7 + 1) + 4
+"""Roundings on the way to one logit: two inner products with bias, and what is done to them."""
+FORWARD = DEPTH * float(np.max((np.abs(X) @ np.abs(W1).T + np.abs(B1)) @ np.abs(W2).T))
+"""Error of a logit: so many roundings of the same sum taken of absolute values."""
+
+
+def _network(place: Place) -> networks.Network:
+    first = networks.Dense(place.put(W1), place.put(B1), "relu")
+    return networks.Network((first, networks.Dense(place.put(W2), None, "identity")))
+
+
+def _data() -> networks.Dataset:
+    x, y = X.astype(np.float32), LABELS.astype(np.int64)
+    facts = {"name": "six", "source": "drawn here", "licence": "none", "classes": 3}
+    return networks.Dataset(train_x=x, train_y=y, test_x=x, test_y=y, **facts)
+
+
+def _checked(check: Callable[..., None], values: Any) -> Callable[[Place], Any]:
+    def run(place: Place) -> Any:
+        array = place.put(values)
+        check(array, "x")
+        return array
+
+    return run
+
+
+def _draw(place: Place, spikes: tuple[float, ...]) -> list[Any]:
+    draw = matrices.Spiked((8, 6), spikes=spikes).sample(place.stream)
+    return [draw.W, draw.S, draw.R, draw.U, draw.V]  # theta is on the host by contract
+
+
+def _noise(noise: matrices.Noise, *, roundings: float = 3.0) -> Case:
+    """Entries up to 4 standard deviations of 1/2, cast, scaled and at times multiplied once more."""
+    return Case(lambda place: noise.sample((4, 6), 1.0, place.stream), slack=roundings * 4.0)
+
+
+CASES: dict[str, Case] = {
+    # floor 1
+    "arrays.namespace": Case(
+        lambda p: arrays.namespace(p.put(VALUES), p.put(TALL)).sqrt(p.put(VALUES)), slack=2
+    ),
+    "arrays.device": Case(
+        lambda p: p.placement.namespace.asarray(p.put(VALUES), device=arrays.device(p.put(VALUES)))
+    ),
+    "arrays.like": Case(lambda p: arrays.like(VALUES, p.put(TALL))),
+    "arrays.scalar": Case(lambda p: arrays.scalar(p.put(VALUES)[1])),
+    "arrays.to_host": Case(lambda p: arrays.to_host(p.put(TALL)), on_host=True),
+    "arrays.check_matrix": Case(_checked(arrays.check_matrix, TALL)),
+    "arrays.check_vector": Case(_checked(arrays.check_vector, VALUES)),
+    "arrays.Placement.asarray": Case(lambda p: [p.placement.asarray(a) for a in (TALL, LABELS)]),
+    "arrays.Stream.normal": Case(lambda p: p.stream.normal((3, 4), scale=0.5), slack=2),
+    "arrays.Stream.uniform": Case(lambda p: p.stream.uniform((3, 4), low=-1, high=1), slack=1),
+    "arrays.Stream.signs": Case(lambda p: p.stream.signs((3, 4))),
+    "arrays.Stream.orthonormal": Case(lambda p: p.stream.orthonormal(5, 2), slack=1),
+    # floor 2
+    "matrices.singular_values": Case(lambda p: matrices.singular_values(p.put(TALL), 3), slack=SPECTRAL),
+    "matrices.spectrum/tall": Case(lambda p: matrices.spectrum(p.put(TALL)).values, slack=SPECTRAL),
+    "matrices.spectrum/wide by svd": Case(
+        lambda p: matrices.spectrum(p.put(WIDE), method="svd").values, slack=SPECTRAL
+    ),
+    "matrices.spectrum/square": Case(lambda p: matrices.spectrum(p.put(SQUARE), 2).values, slack=SPECTRAL),
+    # A ratio of gaps: two subtractions of numbers up to 3 and one division, gaps of 0.5 and more.
+    "matrices.spacing_ratios": Case(lambda p: matrices.spacing_ratios(p.put(VALUES)), slack=2 * 3 / 0.5 + 1),
+    # The law is evaluated on the host; the values are held exactly.
+    "matrices.kolmogorov_distance": Case(
+        lambda p: matrices.kolmogorov_distance(p.put(VALUES), matrices.MarchenkoPastur(0.5).singular()),
+        slack=1,
+    ),
+    "matrices.Spiked.sample": Case(
+        # W = S + R, with S a product of two factors of three columns, entries below 4
+        lambda p: _draw(p, (2.0, 1.5)),
+        slack=(3 + 3) * 4.0,
+    ),
+    "matrices.Gaussian.sample": _noise(matrices.Gaussian()),
+    "matrices.Rademacher.sample": _noise(matrices.Rademacher()),
+    "matrices.Uniform.sample": _noise(matrices.Uniform()),
+    "matrices.StudentT.sample": _noise(matrices.StudentT(5.0)),
+    "matrices.SparseSigns.sample": _noise(matrices.SparseSigns(0.5)),
+    "matrices.RowScaled.sample": _noise(matrices.RowScaled(0.8)),
+    "matrices.ColumnScaled.sample": _noise(matrices.ColumnScaled(0.8)),
+    "matrices.HaarRotated.sample": _noise(matrices.HaarRotated(), roundings=6.0),
+    # floor 3
+    "networks.Dense.linear": Case(lambda p: _network(p).layers[0].linear(p.put(X)), slack=FORWARD),
+    "networks.Dense.activate": Case(
+        lambda p: [networks.Dense(p.put(W1), None, a).activate(p.put(X)) for a in ("relu", "abs", "identity")]
+    ),
+    "networks.Dense.slope": Case(
+        lambda p: [networks.Dense(p.put(W1), None, a).slope(p.put(X)) for a in ("relu", "abs", "identity")]
+    ),
+    "networks.Dense.__call__": Case(lambda p: _network(p).layers[0](p.put(X)), slack=FORWARD),
+    "networks.Network.logits": Case(lambda p: _network(p).logits(p.put(X)), slack=FORWARD),
+    "networks.Network.unchecked_logits": Case(
+        lambda p: _network(p).unchecked_logits(p.put(X)), slack=FORWARD
+    ),
+    "networks.Network.inputs": Case(lambda p: [_network(p).inputs(x) for x in (X, p.put(X))]),
+    "networks.Network.activations": Case(lambda p: _network(p).activations(p.put(X)), slack=FORWARD),
+    "networks.Network.replace": Case(
+        lambda p: _network(p).replace(1, p.put(-W2)).logits(p.put(X)), slack=FORWARD
+    ),
+    "networks.Network.tail_lipschitz": Case(
+        lambda p: _network(p).tail_lipschitz(0), slack=7 * float(np.max(np.abs(W2).sum(axis=1)))
+    ),
+    "networks.Network.at": Case(lambda p: _network(p).at(p.placement)),
+    # The stream's normal numbers, a factor of at most 1, and the cast.
+    "networks.initial_network": Case(
+        lambda p: networks.initial_network((5, 4, 3), stream=p.stream), slack=2 * 4.0
+    ),
+    # Exponentials and logarithms of differences up to 8: an error of a few eps each, times the exponent.
+    "networks.per_sample_cross_entropy": Case(
+        lambda p: networks.per_sample_cross_entropy(p.put(LOGITS), LABELS), slack=8 * 8
+    ),
+    "networks.cross_entropy": Case(lambda p: networks.cross_entropy(p.put(LOGITS), LABELS), slack=8 * 8),
+    "networks.margins": Case(lambda p: networks.margins(p.put(LOGITS), p.put(LABELS)), slack=8),
+    "networks.accuracy": Case(lambda p: networks.accuracy(p.put(LOGITS), LABELS), slack=1),
+    "networks.argmax_accuracy": Case(lambda p: networks.argmax_accuracy(p.put(LOGITS), LABELS), slack=1),
+    # Entries of a gradient are means of products of what `FORWARD` bounds with residuals of at most 1, twice.
+    "networks.loss_and_gradients": Case(
+        lambda p: networks.loss_and_gradients(_network(p), p.put(X), LABELS, l1=0.01, l2=0.01),
+        slack=2 * 8 * FORWARD,
+    ),
+    # Two epochs of two steps at rate 0.05 add less than the errors of four gradients.
+    "networks.train": Case(
+        lambda p: [
+            networks.train(_network(p), _data(), epochs=2, rate=0.05, batch=3, l2=1e-3, rng=5).network,
+        ],
+        slack=4 * 2 * 8 * FORWARD,
+    ),
+    # Projectors on singular vectors turn by eps over the relative gap of the values, here above 1/10.
+    "networks.remove_bulk": Case(lambda p: networks.remove_bulk(p.put(TALL), 1.0), slack=10 * SPECTRAL),
+    "networks.shrink_bulk": Case(lambda p: networks.shrink_bulk(p.put(TALL), 1.0), slack=10 * SPECTRAL),
+    "networks.keep_largest": Case(lambda p: networks.keep_largest(p.put(TALL), 0.3)),
+    "networks.oracle": Case(
+        lambda p: networks.oracle(matrices.Spiked((8, 6), spikes=(2.0,)).sample(p.stream)),
+        slack=(3 + 3) * 4.0,
+    ),
+}
+"""Calls by ``floor.function``, a slash and a variant where one call does not reach all of it."""
+
+HOST_ONLY = {
+    "arguments that are no arrays": """
+        arrays.check_choice arrays.check_count arrays.check_interval arrays.check_shape
+        arrays.as_stream arrays.Stream.child arrays.Stream.at arrays.Stream.generator
+        matrices.parse_noise networks.decay networks.prune_every networks.load_dataset
+        networks.Network.save networks.Network.load networks.Dataset.describe networks.Trained.to_dict
+        matrices.Spectrum.to_dict matrices.SpikeEstimate.to_dict matrices.EdgeEstimate.to_dict
+    """,
+    "laws and formulas of host numbers": """
+        matrices.bulk_edge matrices.lower_edge matrices.spike_threshold matrices.outlier matrices.overlaps
+        matrices.spike_from_outlier matrices.d_transform matrices.hard_threshold
+        matrices.hard_threshold_unknown_noise matrices.shrink matrices.fit_edge
+        matrices.tracy_widom_scaling matrices.largest_singular_value_quantile
+    """,
+    "samples that are host numbers by contract": """
+        matrices.null_singular_values matrices.Spiked.singular_values
+    """,
+}
+"""Public names without a case, by the reason why they need none."""
+LAWS = ("MarchenkoPastur", "SingularMarchenkoPastur", "TracyWidom")
+"""Classes whose every method is of the second kind."""

@@ -1,0 +1,82 @@
+"""Where every public function of arrays has to run, and how to look at what it returned."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from rmttheory.arrays import Placement, Stream
+
+
+@dataclass(frozen=True)
+class Place:
+    """A library, device and dtype; ``library`` is what must be installed."""
+
+    name: str
+    library: str = "numpy"
+    device: str | None = None
+    dtype: str = "float64"
+    read_only: bool = False
+
+    @property
+    def placement(self) -> Placement:
+        device = self.device
+        if self.library == "array_api_strict":
+            import array_api_strict
+
+            device = array_api_strict.Device(self.device)
+        return Placement(self.library, device, self.dtype)
+
+    @property
+    def eps(self) -> float:
+        return float(np.finfo(self.dtype).eps)
+
+    @property
+    def stream(self) -> Stream:
+        return Stream(11).at(self.placement)
+
+    def put(self, values: Any) -> Any:
+        array = self.placement.asarray(np.array(values))
+        if self.read_only:
+            array.flags.writeable = False
+        return array
+
+    def holds(self, array: Any) -> bool:
+        """Whether ``array`` belongs here: library, device and, for real numbers, dtype."""
+        xp = self.placement.namespace
+        if array_api_compat.array_namespace(array) is not xp:
+            return False
+        here = array_api_compat.device(array) == array_api_compat.device(self.put(np.zeros(1)))
+        real = xp.isdtype(array.dtype, ("real floating", "complex floating"))
+        return here and (not real or array.dtype == getattr(xp, self.dtype))
+
+
+REFERENCE = Place("NumPy")
+PLACES = [
+    REFERENCE,
+    Place("NumPy read-only", read_only=True),
+    Place("NumPy float32", dtype="float32"),
+    Place("strict device1", "array_api_strict", "device1"),
+    Place("strict device1 float32", "array_api_strict", "device1", "float32"),
+    Place("strict without float64", "array_api_strict", "no_float64", "float32"),
+    Place("torch", "torch"),
+    Place("torch float32", "torch", dtype="float32"),
+]
+
+
+def leaves(result: Any) -> Iterator[Any]:
+    """Arrays, numbers and words in a result, however it is nested."""
+    if dataclasses.is_dataclass(result):
+        result = [getattr(result, field.name) for field in dataclasses.fields(result)]
+    if isinstance(result, dict):
+        result = list(result.values())
+    if isinstance(result, (tuple, list)):
+        for part in result:
+            yield from leaves(part)
+    else:
+        yield result

@@ -1,0 +1,61 @@
+"""Every public function of arrays, on every library, device and dtype: same place out, same numbers."""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import inspect
+
+import array_api_compat
+import numpy as np
+import pytest
+from cases import CASES, HOST_ONLY, LAWS
+from places import PLACES, REFERENCE, leaves
+
+from rmttheory.arrays import to_host
+
+FLOORS = ("arrays", "matrices", "networks")
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name.replace(" ", "-"))
+@pytest.mark.parametrize("name", CASES)
+def test_runs_there_and_agrees_with_numpy(name, place, require, record_property):
+    require(place.library)
+    case = CASES[name]
+    found, expected = list(leaves(case.run(place))), list(leaves(case.run(REFERENCE)))
+    assert len(found) == len(expected)
+    for mine, reference in zip(found, expected):
+        if array_api_compat.is_array_api_obj(mine):
+            assert case.on_host or place.holds(mine)
+            mine, reference = to_host(mine), to_host(reference)
+            assert mine.shape == reference.shape
+        if isinstance(reference, (float, np.ndarray)):
+            np.testing.assert_allclose(mine, reference, rtol=0, atol=case.slack * place.eps)
+        else:
+            assert mine == reference
+    record_property("pair", f"{name.partition('/')[0]} on {place.name}")
+
+
+def public_functions():
+    """Functions and methods that the lower floors export, and those of later floors that take arrays."""
+    for floor in FLOORS:
+        package = importlib.import_module(f"rmttheory.{floor}")
+        for name in package.__all__:
+            value = getattr(package, name)
+            if inspect.isclass(value) and issubclass(value, (Exception, enum.Enum)):
+                continue
+            if not inspect.isclass(value):
+                if inspect.isfunction(value):
+                    yield f"{floor}.{name}"
+            elif not getattr(value, "_is_protocol", False) and name not in LAWS:
+                methods = inspect.getmembers(value, callable)
+                yield from (
+                    f"{floor}.{name}.{m}" for m, _ in methods if m == "__call__" or not m.startswith("_")
+                )
+
+
+def test_no_public_function_is_forgotten():
+    known = {name.partition("/")[0] for name in CASES} | set(" ".join(HOST_ONLY.values()).split())
+    public = set(public_functions())
+    assert sorted(public - known) == []
+    assert sorted(known - public) == []
