@@ -1,0 +1,279 @@
+"""Figures from results: the only importer of matplotlib, and never through its global state."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from rmttheory.arrays import HostArray
+from rmttheory.matrices import SingularMarchenkoPastur
+from rmttheory.studies.curves import Curve
+from rmttheory.studies.style import LIGHT, MARKERS, Theme, number
+from rmttheory.studies.tables import cell_text
+from rmttheory.theorem.verdicts import Kind, Outcome, Verdict
+
+WIDTH = 5.6
+"""Inches; text of 9 points then stays legible when a phone shows the figure in 360 pixels."""
+DPI = 300
+LEAST = 1e-6
+"""Ratios below this are drawn here: a bound that loose needs no more room."""
+
+
+@contextmanager
+def drawn_in(theme: Theme) -> Iterator[None]:
+    """Draw and save figures inside in one appearance."""
+    settings: dict[str, Any] = {
+        "font.family": "DejaVu Sans",
+        "font.size": 9,
+        "axes.titlesize": 10,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": theme.muted,
+        "axes.labelcolor": theme.ink,
+        "axes.facecolor": theme.paper,
+        "axes.axisbelow": True,
+        "figure.facecolor": theme.paper,
+        "figure.constrained_layout.use": True,
+        "grid.color": theme.faint,
+        "grid.linewidth": 0.6,
+        "legend.frameon": False,
+        "legend.fontsize": 8.5,
+        "lines.linewidth": 1.8,
+        "savefig.facecolor": theme.paper,
+        "text.color": theme.ink,
+        "xtick.color": theme.muted,
+        "xtick.labelcolor": theme.ink,
+        "ytick.color": theme.muted,
+        "ytick.labelcolor": theme.ink,
+        "svg.hashsalt": "rmttheory",
+        "pdf.fonttype": 42,
+    }
+    with mpl.rc_context(settings):
+        yield
+
+
+def encode(figure: Figure, kind: str) -> bytes:
+    """Return the figure as the bytes of a ``png``, ``pdf`` or ``svg`` file."""
+    buffer = io.BytesIO()
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
+    return buffer.getvalue()
+
+
+def spectrum_figure(
+    values: HostArray,
+    shape: tuple[int, int],
+    *,
+    g: float,
+    edge: float,
+    predicted: Sequence[float] = (),
+    title: str,
+    theme: Theme = LIGHT,
+) -> Figure:
+    """Draw singular values against the Marchenko-Pastur law, with edge, outliers and their predictions.
+
+    Parameters
+    ----------
+    values : ndarray
+        All singular values of one matrix with noise entries of variance ``g / n``.
+    shape : tuple of int
+    g : float
+        Noise level of the law that is drawn.
+    edge : float
+        Values above it count as spikes.
+    predicted : sequence of float
+        Where spikes should show.
+    """
+    figure = Figure(figsize=(WIDTH, 3.8))
+    axes = figure.subplots()
+    _bulk(axes, values, shape, g=g, edge=edge, theme=theme)
+    if len(predicted):
+        axes.plot(
+            predicted,
+            np.full(len(predicted), _stem(axes)),
+            "D",
+            markersize=7,
+            fillstyle="none",
+            color=theme.ink,
+            label="predicted outlier",
+        )
+    axes.set(title=title, xlabel="singular value $s$", ylabel="density")
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def pruning_figure(
+    values: HostArray, shape: tuple[int, int], *, g: float, edge: float, rank: int, title: str, theme: Theme = LIGHT
+) -> Figure:
+    """Draw the singular values of one layer before and after those under the edge are removed.
+
+    Parameters
+    ----------
+    values : ndarray
+        Before, descending; after, the first ``rank`` of them stay and the others are 0.
+    shape, g, edge
+        As for `spectrum_figure`.
+    rank : int
+    """
+    figure = Figure(figsize=(WIDTH, 5.0))
+    before, after = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    _bulk(before, values, shape, g=g, edge=edge, theme=theme)
+    before.set(title=f"{title}, before", ylabel="density", xlim=(-0.03 * values[0], 1.04 * values[0]))
+    figure.legend(loc="outside lower center", ncols=2)
+    after.axvline(edge, color=theme.ink, linestyle="--", linewidth=1)
+    after.vlines(values[:rank], 0, 1, color=theme.spike, linewidth=1.6)
+    after.plot(values[:rank], np.ones(rank), "o", color=theme.spike, markersize=4)
+    after.vlines([0], 0, 1, color=theme.muted, linewidth=4)
+    after.annotate(
+        f"{len(values) - rank} values set to 0",
+        (0, 1),
+        xytext=(7, 0),
+        textcoords="offset points",
+        va="top",
+        color=theme.muted,
+    )
+    after.set(title=f"After: rank {rank}", xlabel="singular value $s$", yticks=[], ylim=(0, 1.25))
+    after.spines["left"].set_visible(False)
+    return figure
+
+
+def ladder_figure(curves: Sequence[Curve], *, theme: Theme = LIGHT) -> Figure:
+    """Draw truth, bound and what is known anyway along widths, log-log with fitted slopes, a panel a claim."""
+    columns = min(2, len(curves))
+    rows = math.ceil(len(curves) / columns)
+    figure = Figure(figsize=(WIDTH, 3.1 * rows if columns == 2 else 3.6))
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for axes, curve in zip(panels, curves):
+        _ladder(axes, curve, theme)
+    for axes in list(figure.axes)[len(curves) :]:
+        axes.remove()
+    return figure
+
+
+def overview_figure(verdicts: Sequence[Verdict], *, theme: Theme = LIGHT) -> Figure:
+    """Draw every verdict in a row: its outcome, and how much of its bound the truth used up."""
+    figure = Figure(figsize=(WIDTH, 1.1 + 0.24 * len(verdicts)))
+    axes = figure.subplots()
+    rows = np.arange(len(verdicts))[::-1]
+    for row, verdict in zip(rows, verdicts):
+        _verdict(axes, row, verdict, theme)
+    lowest = min([v.median_ratio for v in verdicts if _has_ratio(v) and v.median_ratio] or [0.1])
+    axes.set_xscale("log")
+    axes.set_xlim(min(0.03, max(lowest / 2, LEAST)), 2)
+    axes.axvline(1, color=theme.ink, linewidth=1, linestyle="--", zorder=1)
+    axes.set_yticks(rows, [f"{v.claim}{cell_text(v, brief=True)}" for v in verdicts], fontsize=8)
+    axes.set_ylim(-0.7, len(verdicts) - 0.3)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
+    axes.spines["left"].set_visible(False)
+    outcomes = axes.secondary_yaxis("right")
+    outcomes.set_yticks(rows, [v.outcome.value for v in verdicts], fontsize=8)
+    for label, verdict in zip(outcomes.get_yticklabels(), verdicts):
+        label.set(color=theme.outcomes[verdict.outcome], fontweight="bold")
+    outcomes.tick_params(axis="y", length=0)
+    outcomes.spines["right"].set_visible(False)
+    figure.supxlabel("left side / right side of the claim, from the median to the worst trial; 1 is tight", fontsize=8.5)
+    return figure
+
+
+def _bulk(
+    axes: Axes, values: HostArray, shape: tuple[int, int], *, g: float, edge: float, theme: Theme
+) -> None:
+    """Draw a histogram, the law scaled to its share of the values, the edge, and each value above it."""
+    law = SingularMarchenkoPastur(shape[1] / shape[0], g)
+    low, high = law.support
+    above = values[values > edge]
+    top = max(float(values.max()), high)
+    count = int(np.clip(2 * len(values) ** 0.5, 12, 60))
+    bins = np.linspace(max(0.0, min(low, float(values.min()))), high, count + 1)
+    width = float(bins[1] - bins[0])
+    bins = np.append(bins, np.arange(high, max(edge, high) + width, width)[1:])
+    below = values[values <= edge]
+    weights = np.full(len(below), 1 / (len(values) * width))
+    axes.hist(below, bins, weights=weights, color=theme.bulk, edgecolor=theme.paper, linewidth=0.4, label="seen")
+    x = np.linspace(low, high, 600)
+    share = len(below) / len(values)
+    axes.plot(x, share * law.pdf(x), color=theme.law, label="Marchenko-Pastur law")
+    axes.axvline(edge, color=theme.ink, linestyle="--", linewidth=1, label=f"edge {number(edge)}")
+    if len(above):
+        label = f"{len(above)} above the edge"
+        axes.plot(above, np.full(len(above), _stem(axes)), "o", color=theme.spike, markersize=4, label=label)
+        axes.vlines(above, 0, _stem(axes), color=theme.spike, linewidth=1.2)
+    axes.set_xlim(max(0.0, float(bins[0]) - 0.03 * top), 1.04 * top)
+
+
+def _stem(axes: Axes) -> float:
+    """Height of the marks over single values: they stand for position, not density."""
+    return 0.12 * float(axes.dataLim.y1)
+
+
+def _ladder(axes: Axes, curve: Curve, theme: Theme) -> None:
+    n = np.array(curve.widths, dtype=float)
+    axes.fill_between(n, curve.low, curve.high, color=theme.law, alpha=0.2, linewidth=0)
+    axes.plot(n, curve.median, "o-", color=theme.law, markersize=4, label=f"truth, slope {curve.slope.value:.2f}")
+    lines = 2
+    if curve.bound and curve.bound_slope:
+        name = f"bound, slope {curve.bound_slope.value:.2f}"
+        axes.plot(n, curve.bound, "s-", color=theme.bound, markersize=4, label=name)
+        if curve.trivial:
+            axes.plot(n, curve.trivial, ":", color=theme.ink, label="known without the theorem")
+            lines = 3
+    else:
+        guide = curve.median[0] * (n / n[0]) ** curve.slope.claimed
+        axes.plot(n, guide, "--", color=theme.ink, linewidth=1, label=f"claimed slope {curve.slope.claimed:g}")
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), borderpad=0, labelspacing=0.2)
+    axes.set_title(curve.claim, pad=13 * lines + 4)
+    axes.set(xscale="log", yscale="log", xlabel="width $n$", ylabel="left side of the claim")
+    axes.set_xticks(n, [f"{width:.0f}" for width in n])
+    axes.xaxis.set_minor_locator(NullLocator())
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 1e3 else (1,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: number(y)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.grid()
+
+
+def _has_ratio(verdict: Verdict) -> bool:
+    return verdict.kind in (Kind.EXACT, Kind.TAIL) and verdict.worst_ratio is not None
+
+
+def _verdict(axes: Axes, row: float, verdict: Verdict, theme: Theme) -> None:
+    color = theme.outcomes[verdict.outcome]
+    hollow = verdict.outcome in (Outcome.VACUOUS, Outcome.INAPPLICABLE)
+    if _has_ratio(verdict):
+        median, worst = verdict.median_ratio or 0.0, verdict.worst_ratio or 0.0
+        axes.plot([max(median, LEAST), max(worst, LEAST)], [row, row], color=color, linewidth=3, alpha=0.45)
+        fill = "none" if hollow else "full"
+        axes.plot(
+            [max(worst, LEAST)], [row], MARKERS[verdict.outcome], color=color, markersize=6, fillstyle=fill, clip_on=False
+        )
+        return
+    text = "no bound to compare"
+    if verdict.slope:
+        text = f"decays with slope {verdict.slope.value:.2f}, claimed {verdict.slope.claimed:g}"
+    elif verdict.lower is not None and verdict.upper is not None:
+        text = f"P in [{number(verdict.lower)}, {number(verdict.upper)}], claimed {number(verdict.allowed)}"
+    elif verdict.kind is Kind.IDENTITY:
+        text = "a symbolic identity"
+    axes.text(
+        0.01,
+        row,
+        text,
+        transform=axes.get_yaxis_transform(),
+        va="center",
+        fontsize=8,
+        color=theme.muted,
+        bbox={"facecolor": theme.paper, "edgecolor": "none", "pad": 1},
+    )

@@ -1,0 +1,131 @@
+"""Spreading pure tasks over processes: one BLAS thread each, dead workers replaced, nothing computed twice in vain.
+
+A task is a picklable function and its arguments, and its result depends on these alone. So it does not matter
+where or when it runs, nor whether it has to run again.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from rmttheory.arrays import RmtError
+
+Task = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+class WorkersLost(RmtError):
+    """Worker processes died again and again, also alone."""
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold linear algebra to one thread: results then do not depend on the number of cores.
+
+    For matrices of this field it is also faster wherever other processes are running.
+    """
+    import scipy.linalg  # noqa: F401  SciPy brings a BLAS of its own: only libraries already loaded are held
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
+def compute(
+    tasks: Sequence[Task], *, workers: int = 1, note: Callable[[str], object] = lambda text: None
+) -> Iterator[tuple[int, Any]]:
+    """Run ``tasks`` and yield ``(index, result)`` as each ends.
+
+    Parameters
+    ----------
+    tasks : sequence of (function, arguments)
+        Picklable and pure.
+    workers : int
+        Processes; 1 computes here, in the order given.
+    note : callable
+        Told in a sentence when a worker died and its tasks run again.
+
+    Raises
+    ------
+    WorkersLost
+        If workers die in two full pools and then in a pool of one. What was yielded before stands.
+    """
+    if workers == 1:
+        yield from ((index, _call(*task)) for index, task in enumerate(tasks))
+        return
+    left = dict(enumerate(tasks))
+    for size in (workers, workers, 1):
+        try:
+            for index, result in _in_pool(left, size):
+                del left[index]
+                yield index, result
+        except BrokenProcessPool:
+            note(f"A worker process died; {len(left)} of {len(tasks)} tasks are left and go to new workers.")
+        else:
+            return
+    msg = (
+        "Worker processes keep dying, perhaps for want of memory; what they had finished is kept. "
+        "Try smaller widths (--n) or --jobs 1."
+    )
+    raise WorkersLost(msg)
+
+
+def _in_pool(tasks: dict[int, Task], workers: int) -> Iterator[tuple[int, Any]]:
+    others = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_leave_with_parent)
+    try:
+        with _interrupts_held():  # workers inherit the mask: Ctrl-C is for this process alone
+            futures = {pool.submit(_call, *task): index for index, task in tasks.items()}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+        raise
+    pool.shutdown()
+
+
+def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    with one_blas_thread():
+        return function(*arguments)
+
+
+def _leave_with_parent() -> None:
+    """Let this worker end when its parent is gone, however that died."""
+    parent = multiprocessing.parent_process()
+
+    def wait() -> None:
+        if parent:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,96 @@
+"""Colours and numbers as figures, tables and the report show them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from rmttheory.theorem.verdicts import Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Theme:
+    """Colours of one appearance; the hues are Okabe and Ito's, told apart without colour vision."""
+
+    name: str
+    paper: str
+    ink: str
+    muted: str
+    faint: str
+    bulk: str
+    law: str
+    spike: str
+    bound: str
+    outcomes: dict[Outcome, str]
+
+
+LIGHT = Theme(
+    name="light",
+    paper="#ffffff",
+    ink="#1b1f24",
+    muted="#59636e",
+    faint="#d9dee3",
+    bulk="#b9d9ee",
+    law="#0072b2",
+    spike="#c14f00",
+    bound="#c14f00",
+    outcomes={
+        Outcome.CERTIFIED: "#00795a",
+        Outcome.CONSISTENT: "#0067a3",
+        Outcome.UNDECIDED: "#8a6100",
+        Outcome.REFUTED: "#c03a00",
+        Outcome.VACUOUS: "#6b7280",
+        Outcome.INAPPLICABLE: "#6b7280",
+    },
+)
+
+DARK = Theme(
+    name="dark",
+    paper="#14181d",
+    ink="#e8ebee",
+    muted="#a3adb8",
+    faint="#343b44",
+    bulk="#24506b",
+    law="#6cc3f5",
+    spike="#ff9a52",
+    bound="#ff9a52",
+    outcomes={
+        Outcome.CERTIFIED: "#34c99a",
+        Outcome.CONSISTENT: "#6cc3f5",
+        Outcome.UNDECIDED: "#eab83e",
+        Outcome.REFUTED: "#ff8257",
+        Outcome.VACUOUS: "#a3adb8",
+        Outcome.INAPPLICABLE: "#a3adb8",
+    },
+)
+
+MARKERS = {
+    Outcome.CERTIFIED: "o",
+    Outcome.CONSISTENT: "s",
+    Outcome.UNDECIDED: "D",
+    Outcome.REFUTED: "X",
+    Outcome.VACUOUS: "v",
+    Outcome.INAPPLICABLE: "d",
+}
+
+TERMINAL = {
+    Outcome.CERTIFIED: "green",
+    Outcome.CONSISTENT: "cyan",
+    Outcome.UNDECIDED: "yellow",
+    Outcome.REFUTED: "bold red",
+    Outcome.VACUOUS: "magenta",
+    Outcome.INAPPLICABLE: "magenta",
+}
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number to so many significant digits, as people write it; "-" for none."""
+    if value is None or math.isnan(value):
+        return "-"
+    if math.isinf(value):
+        return "never" if value > 0 else "-inf"
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        text = f"{value:.{digits}g}"
+        return f"{value:,.0f}" if "e" in text or abs(value) >= 1000 else text
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"

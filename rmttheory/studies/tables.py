@@ -1,0 +1,118 @@
+"""Verdicts as rows of text, for the terminal, Markdown and the page alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rmttheory.studies.style import number
+from rmttheory.theorem.claims import registry
+from rmttheory.theorem.verdicts import Kind, Outcome, Verdict
+
+HEADINGS = ("claim", "kind", "verdict", "trials", "violations", "upper limit", "tightness")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One verdict in words."""
+
+    claim: str
+    cell: str
+    kind: str
+    outcome: Outcome
+    trials: str
+    violations: str
+    upper: str
+    tightness: str
+    why: str
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Return the cells of a table under `HEADINGS`."""
+        return (
+            f"{self.claim}{self.cell}",
+            self.kind,
+            self.outcome.value,
+            self.trials,
+            self.violations,
+            self.upper,
+            self.tightness,
+        )
+
+
+def rows(verdicts: Iterable[Verdict]) -> list[Row]:
+    """Return one row for each verdict."""
+    return [_row(verdict) for verdict in verdicts]
+
+
+def cell_text(verdict: Verdict, *, brief: bool = False) -> str:
+    """Return the parameters that differ from the claim's typical ones, such as " (n=128)"."""
+    claim = registry().get(verdict.claim.partition("/")[0])
+    typical = {p.name: p.typical for p in claim.parameters} if claim else {}
+    odd = {name: value for name, value in verdict.cell.items() if typical.get(name) != value}
+    if not odd:
+        return ""
+    text = ", ".join(f"{name}={_short(value)}" for name, value in odd.items())
+    return f" ({text})" if not brief or len(text) < 24 else f" ({text[:22]}…)"
+
+
+def vacuous_sentences(verdicts: Iterable[Verdict]) -> list[str]:
+    """Say of each vacuous bound at which width it would begin to speak."""
+    return [
+        f"{verdict.claim}{cell_text(verdict)} says nothing at this size. {_speaks(verdict)}"
+        for verdict in verdicts
+        if verdict.outcome is Outcome.VACUOUS
+    ]
+
+
+def summary(verdicts: Iterable[Verdict]) -> str:
+    """Count the outcomes in one line."""
+    found = [verdict.outcome for verdict in verdicts]
+    counts = ", ".join(f"{found.count(outcome)} {outcome.value}" for outcome in Outcome if outcome in found)
+    return f"{len(found)} verdict{'s' * (len(found) != 1)}: {counts or 'nothing judged'}"
+
+
+def _row(verdict: Verdict) -> Row:
+    proof = verdict.kind is Kind.IDENTITY and verdict.upper is None
+    return Row(
+        claim=verdict.claim,
+        cell=cell_text(verdict),
+        kind=verdict.kind.value,
+        outcome=verdict.outcome,
+        trials="proof" if proof else _trials(verdict),
+        violations="-" if proof or verdict.kind is Kind.LIMIT else f"{verdict.violations:,}",
+        upper="-" if verdict.upper is None else f"{number(verdict.upper)} (allowed {number(verdict.allowed)})",
+        tightness=_tightness(verdict),
+        why=verdict.why,
+    )
+
+
+def _trials(verdict: Verdict) -> str:
+    if verdict.admissible == verdict.trials:
+        return f"{verdict.trials:,}"
+    return f"{verdict.admissible:,} of {verdict.trials:,}"
+
+
+def _tightness(verdict: Verdict) -> str:
+    if verdict.slope:
+        return f"slope {verdict.slope.value:.2f} (claimed {verdict.slope.claimed:g})"
+    if verdict.kind is Kind.IDENTITY or verdict.worst_ratio is None:
+        return "-"
+    return number(verdict.worst_ratio)
+
+
+def _speaks(verdict: Verdict) -> str:
+    if verdict.speaks_at is None:
+        return "At which width it would begin to speak is not known."
+    if verdict.speaks_at == float("inf"):
+        return "It would begin to speak at no width."
+    return f"It would begin to speak at width {number(verdict.speaks_at, 2)}."
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, (tuple, list)):
+        return f"{value[0]}..{value[-1]}" if value else "()"
+    return str(value)
