@@ -47,22 +47,24 @@ class Parameter:
         """Return ``value`` as this parameter takes it, or raise `InvalidInput`."""
         if isinstance(self.typical, tuple):
             steps = value if isinstance(value, (tuple, list)) else (value,)
-            if len(steps) < 3:
-                msg = (
-                    f"`{self.name}` is a ladder of at least 3 widths, such as {self.typical}, not {value!r}."
-                )
+            step = replace(self, typical=self.typical[0])
+            ladder = tuple(step.check(width) for width in steps)
+            if len(set(ladder)) < 3:
+                wanted = f"a ladder of 3 different widths or more, such as {self.typical}"
+                msg = f"`{self.name}` must be {wanted}, not {value!r}."
                 raise InvalidInput(msg)
-            return tuple(replace(self, typical=self.typical[0]).check(step) for step in steps)
+            return ladder
         if self.choices:
             return check_choice(value, self.name, self.choices)
         if isinstance(self.typical, str):
             return str(value)
         number = check_interval(value, self.name, low=self.low, high=self.high, closed="both")
-        return (
-            check_count(int(number), self.name)
-            if isinstance(self.typical, int) and number.is_integer()
-            else number
-        )
+        if not isinstance(self.typical, int):
+            return number
+        if not number.is_integer():
+            msg = f"`{self.name}` must be a whole number, not {value!r}."
+            raise InvalidInput(msg)
+        return int(number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,10 +165,8 @@ class Claim:
     def broken(self, name: str) -> Claim:
         """Return the variant that the control ``name`` describes."""
         control = self.controls[check_choice(name, f"control of {self.id}", self.controls)]
-        typical = tuple(
-            replace(p, typical=p.check(control.cell[p.name])) if p.name in control.cell else p
-            for p in self.parameters
-        )
+        cell = self.cell(**control.cell)
+        typical = tuple(replace(p, typical=cell[p.name]) for p in self.parameters)
         return replace(
             self,
             **{
@@ -295,7 +295,8 @@ def judge(claim: Claim, cell: Cell, trials: Trials, *, seed: int, alpha: float) 
         "seed": seed,
         "seconds": trials.seconds,
         "hypotheses": {
-            hypothesis.id: float(trials.margins[:, i].min()) for i, hypothesis in enumerate(claim.hypotheses)
+            hypothesis.id: float(trials.margins[:, i].min(initial=math.inf))
+            for i, hypothesis in enumerate(claim.hypotheses)
         },
     }
     if n == 0:
@@ -335,6 +336,12 @@ def _judge_probability(band: Band, k: int, n: int, alpha: float) -> dict[str, An
 
 def _judge_limit(claim: Claim, trials: Trials, admissible: HostArray, alpha: float) -> dict[str, Any]:
     """Regress log left on log width; between "no decay" and the claimed rate the line is drawn half way."""
+    broken = np.flatnonzero(admissible & ~np.isfinite(trials.left))
+    if len(broken):
+        first = int(broken[0])
+        return {"outcome": Outcome.REFUTED, "why": f"The error of trial {first} is {trials.left[first]}."}
+    if len(np.unique(trials.widths[admissible])) < 2:
+        return {"outcome": Outcome.UNDECIDED, "why": "The hypotheses were met at one width only."}
     slope = fit_slope(trials.widths[admissible], trials.left[admissible], alpha=alpha, claimed=-claim.rate)
     seen = f"slope {slope.value:.2f} in [{slope.low:.2f}, {slope.high:.2f}], claimed {slope.claimed:g}."
     if slope.low > slope.claimed / 2:
@@ -345,10 +352,12 @@ def _judge_limit(claim: Claim, trials: Trials, admissible: HostArray, alpha: flo
 
 
 def fit_slope(widths: HostArray, errors: HostArray, *, alpha: float, claimed: float) -> Slope:
-    """Fit ``log errors`` against ``log widths`` by least squares.
+    """Fit ``log errors`` against ``log widths`` by least squares; there must be two widths or more.
 
-    Limits are those of Student's t, each erring with probability ``alpha``, with the variance of each
-    width estimated apart (errors of small and large matrices need not scatter alike).
+    Each limit errs with probability at most ``alpha`` if log errors are normal. The variance of each width
+    is estimated apart, since errors of small and large matrices need not scatter alike, and Student's t
+    takes the degrees of freedom of the width with the fewest trials: its reach is then never too small
+    (Hajek 1962).
     """
     from scipy.special import stdtrit
 
@@ -356,15 +365,19 @@ def fit_slope(widths: HostArray, errors: HostArray, *, alpha: float, claimed: fl
     spread = x - x.mean()
     weights = spread / (spread @ spread)
     value = float(weights @ y)
-    residual = y - y.mean() - value * spread
-    deviation = float(np.sqrt(np.sum((weights * residual) ** 2)))
-    reach = deviation * float(stdtrit(max(len(y) - 2, 1), 1 - alpha))
+    groups = [widths == width for width in np.unique(widths)]
+    fewest = min(int(group.sum()) for group in groups)
+    reach = math.inf
+    if fewest > 1:
+        variance = sum(float(np.sum(weights[group] ** 2) * np.var(y[group], ddof=1)) for group in groups)
+        reach = -math.sqrt(variance) * float(stdtrit(fewest - 1, alpha))
     return Slope(value=value, low=value - reach, high=value + reach, claimed=claimed)
 
 
 def _ratios(trials: Trials, admissible: HostArray) -> dict[str, Any]:
-    left, right = trials.left[admissible], trials.right[admissible]
-    usable = (right > 0) & np.isfinite(right)
+    """Tightness, with the floating-point slack on the right: above 1 exactly where the claim is violated."""
+    left, right = trials.left[admissible], (trials.right + trials.slack)[admissible]
+    usable = (right > 0) & np.isfinite(right) & ~np.isnan(left)
     if not usable.any():
         return {}
     ratios = left[usable] / right[usable]
@@ -375,7 +388,7 @@ def _where_it_speaks(trials: Trials, admissible: HostArray) -> dict[str, Any]:
     widths = trials.speaks_at[admissible]
     if np.isnan(widths).all():
         return {"why": Outcome.VACUOUS.sentence}
-    width = float(np.median(widths))
+    width = float(np.nanmedian(widths))
     when = "at no width" if math.isinf(width) else f"from width {width:.2g}"
     return {"why": f"The bound says nothing at this size; it would speak {when}.", "speaks_at": width}
 

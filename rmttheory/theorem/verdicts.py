@@ -71,7 +71,8 @@ class Band:
 
     def __post_init__(self) -> None:
         if not (0 <= self.low <= self.high < 1 and 0 <= self.planned <= 1):
-            msg = f"A probability band needs 0 <= low <= high < 1, not [{self.low}, {self.high}]."
+            given = f"[{self.low}, {self.high}] planned for {self.planned}"
+            msg = f"A probability band needs 0 <= low <= high < 1 and planned in [0, 1], not {given}."
             raise InvalidInput(msg)
 
     def refuted(self, k: int, n: int, alpha: float) -> bool:
@@ -92,17 +93,17 @@ class Band:
 
 
 def binomial_cdf(k: int, n: int, p: float) -> float:
-    """``P(Binom(n, p) <= k)``, exactly."""
-    from scipy.special import betainc
+    """``P(Binom(n, p) <= k)``, exactly; ``p`` itself is used, since ``1 - p`` would round."""
+    from scipy.special import betaincc
 
-    return 1.0 if k >= n else float(betainc(n - k, k + 1, 1 - p))
+    return float(k >= n) if not 0 <= k < n else float(betaincc(k + 1, n - k, p))
 
 
 def binomial_sf(k: int, n: int, p: float) -> float:
     """``P(Binom(n, p) >= k)``, exactly."""
     from scipy.special import betainc
 
-    return 1.0 if k <= 0 else float(betainc(k, n - k + 1, p))
+    return float(k <= 0) if not 0 < k <= n else float(betainc(k, n - k + 1, p))
 
 
 def clopper_pearson(k: int, n: int, alpha: float) -> tuple[float, float]:
@@ -110,15 +111,17 @@ def clopper_pearson(k: int, n: int, alpha: float) -> tuple[float, float]:
 
     Each limit errs with probability at most ``alpha``. Source: Clopper and Pearson, Biometrika 1934.
     """
-    from scipy.special import betaincinv
+    from scipy.special import betainccinv, betaincinv
 
     lower = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, alpha))
-    upper = 1.0 if k == n else float(betaincinv(k + 1, n - k, 1 - alpha))
+    upper = 1.0 if k == n else float(betainccinv(k + 1, n - k, alpha))
     return lower, upper
 
 
 def trials_needed(band: Band, alpha: float, *, power: float = 0.95, most: int = 200_000) -> int:
-    """Least number of trials after which the planned truth is decided with probability ``power``.
+    """Return how many trials decide the planned truth with probability ``power``.
+
+    Close to the least such number: within 2 %, but the power is not quite monotone in it.
 
     Parameters
     ----------
@@ -139,7 +142,7 @@ def trials_needed(band: Band, alpha: float, *, power: float = 0.95, most: int = 
         if high >= most:
             return most
     low = high // 2
-    while high - low > max(1, low // 50):  # the power is not quite monotone in n: no need for the last digit
+    while high - low > max(1, low // 50):
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
@@ -151,17 +154,14 @@ def _chance_of_deciding(band: Band, n: int, alpha: float) -> float:
     if band.low == band.high:
         many = bisect_left(counts, True, key=lambda k: 2 * binomial_sf(k, n, band.high) < alpha)
         few = bisect_left(counts, True, key=lambda k: 2 * binomial_cdf(k, n, band.low) >= alpha) - 1
-        return binomial_sf(many, n, band.planned) * (many <= n) + binomial_cdf(few, n, band.planned) * (
-            few >= 0
-        )
+        return binomial_sf(many, n, band.planned) + binomial_cdf(few, n, band.planned)
     most = bisect_left(counts, True, key=lambda k: binomial_cdf(k, n, band.high) > alpha) - 1
     least = 0
     if band.low > 0:
         least = bisect_left(counts, True, key=lambda k: binomial_sf(k, n, band.low) <= alpha)
     if most < least:
         return 0.0
-    below = binomial_cdf(least - 1, n, band.planned) if least else 0.0
-    return binomial_cdf(most, n, band.planned) - below
+    return binomial_cdf(most, n, band.planned) - binomial_cdf(least - 1, n, band.planned)
 
 
 @dataclass(frozen=True, kw_only=True)
