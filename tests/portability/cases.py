@@ -15,6 +15,7 @@ import numpy as np
 from places import Place
 
 from rmttheory import arrays, matrices, networks
+from rmttheory.theorem import certificates
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ CASES: dict[str, Case] = {
         lambda p: matrices.kolmogorov_distance(p.put(VALUES), matrices.MarchenkoPastur(0.5).singular()),
         slack=1,
     ),
+    "matrices.fit_edge": Case(lambda p: matrices.fit_edge(p.put(VALUES), (9, 5)), slack=1),
     "matrices.Spiked.sample": Case(
         # W = S + R, with S a product of two factors of three columns, entries below 4
         lambda p: _draw(p, (2.0, 1.5)),
@@ -182,6 +184,23 @@ CASES: dict[str, Case] = {
         lambda p: networks.oracle(matrices.Spiked((8, 6), spikes=(2.0,)).sample(p.stream)),
         slack=(3 + 3) * 4.0,
     ),
+    # floor 4: the certificates take arrays
+    "certificates.sup_change": Case(lambda p: certificates.sup_change(p.put(W1), p.put(X)), slack=FORWARD),
+    "certificates.data_path_budget/one constant": Case(
+        lambda p: certificates.data_path_budget(p.put(W1), p.put(X), 1.5), slack=2 * 1.5 * FORWARD
+    ),
+    "certificates.data_path_budget/one a sample": Case(
+        lambda p: certificates.data_path_budget(p.put(W1), p.put(X), p.put(np.full(6, 1.5))),
+        slack=2 * 1.5 * FORWARD,
+    ),
+    # Logarithms of numbers between exp(-8) and 1 and their sum: an error of a few eps, times the exponent.
+    "certificates.loss_change_bounds": Case(
+        lambda p: certificates.loss_change_bounds(p.put(VALUES), p.put(VALUES)), slack=8 * 8
+    ),
+    # One product with a host number of about 4.
+    "certificates.gaussian_radius": Case(
+        lambda p: certificates.gaussian_radius(p.put(VALUES), 2.0, n=9, g=1.0, samples=5, delta=0.1), slack=16
+    ),
 }
 """Calls by ``floor.function``, a slash and a variant where one call does not reach all of it."""
 
@@ -196,13 +215,12 @@ HOST_ONLY = {
     "laws and formulas of host numbers": """
         matrices.bulk_edge matrices.lower_edge matrices.spike_threshold matrices.outlier matrices.overlaps
         matrices.spike_from_outlier matrices.d_transform matrices.hard_threshold
-        matrices.hard_threshold_unknown_noise matrices.shrink matrices.fit_edge
+        matrices.hard_threshold_unknown_noise matrices.shrink
         matrices.tracy_widom_scaling matrices.largest_singular_value_quantile
+        certificates.width_where_radius_speaks
     """,
     "samples that are host numbers by contract": """
         matrices.null_singular_values matrices.Spiked.singular_values
     """,
 }
-"""Public names without a case, by the reason why they need none."""
-LAWS = ("MarchenkoPastur", "SingularMarchenkoPastur", "TracyWidom")
-"""Classes whose every method is of the second kind."""
+"""Public names without a case, by the reason why they need none; methods of laws are of the second kind."""
