@@ -96,7 +96,7 @@ def plan_ladders(ids: tuple[str, ...], *, seed: int, alpha: float) -> tuple[Ladd
 
 def curve_of(claim: Claim, trials: Trials, *, alpha: float) -> Curve | None:
     """Summarise measured trials by width; None if fewer than two widths met the hypotheses."""
-    admissible = np.all(trials.margins >= 0, axis=1)
+    admissible = np.all(trials.margins >= 0, axis=1) & np.isfinite(trials.left)
     widths, left, right = (x[admissible] for x in (trials.widths, trials.left, trials.right))
     steps = np.unique(widths)
     if len(steps) < 2:

@@ -26,6 +26,8 @@ from rmttheory.theorem.claims import replay
 from rmttheory.theorem.verdicts import Outcome, Verdict
 
 SCHEMA = 1
+FIGURES = (".png", ".pdf", ".svg")
+NETWORKS = (".npz", ".safetensors")
 
 
 class NotWritten(RmtError):
@@ -68,6 +70,22 @@ class Folder:
             msg = f"Cannot write {path}: {reason(error)}."
             raise NotWritten(msg) from None
         return path
+
+
+def check_target(path: str | Path, endings: tuple[str, ...]) -> Path:
+    """Return the path of a file to be written later, if it can be.
+
+    Raises
+    ------
+    InvalidInput
+        If it ends otherwise than with one of ``endings``, or its folder cannot be written to.
+    """
+    target = Path(path).expanduser()
+    if target.suffix.lower() not in endings or target.is_dir():
+        msg = f"`out` must name a file that ends with {' or '.join(endings)}, not {str(path)!r}."
+        raise InvalidInput(msg)
+    Folder(target.parent)
+    return target
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -220,6 +238,14 @@ class Replayed:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return dict(plain(dataclasses.asdict(self)))
+
+    @property
+    def sentence(self) -> str:
+        """What the two sides say."""
+        relation = "breaks" if self.broken else "meets"
+        return (
+            f"Trial {self.trial} of {self.claim} {relation} the claim: left {self.left:.6g}, right {self.right:.6g}."
+        )
 
 
 def replay_file(path: str | Path) -> Replayed:

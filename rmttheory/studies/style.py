@@ -17,11 +17,18 @@ class Theme:
     ink: str
     muted: str
     faint: str
+    wash: str
     bulk: str
     law: str
     spike: str
     bound: str
     outcomes: dict[Outcome, str]
+
+    @property
+    def colors(self) -> dict[str, str]:
+        """Colours of a page, by name."""
+        page = {name: getattr(self, name) for name in ("paper", "ink", "muted", "faint", "wash")}
+        return page | {outcome.value: color for outcome, color in self.outcomes.items()}
 
 
 LIGHT = Theme(
@@ -30,6 +37,7 @@ LIGHT = Theme(
     ink="#1b1f24",
     muted="#59636e",
     faint="#d9dee3",
+    wash="#f5f7f9",
     bulk="#b9d9ee",
     law="#0072b2",
     spike="#c14f00",
@@ -50,6 +58,7 @@ DARK = Theme(
     ink="#e8ebee",
     muted="#a3adb8",
     faint="#343b44",
+    wash="#1b2128",
     bulk="#24506b",
     law="#6cc3f5",
     spike="#ff9a52",

@@ -73,6 +73,25 @@ def summary(verdicts: Iterable[Verdict]) -> str:
     return f"{len(found)} verdict{'s' * (len(found) != 1)}: {counts or 'nothing judged'}"
 
 
+def claim_list() -> list[dict[str, Any]]:
+    """Return every registered claim as plain values for JSON."""
+    return [
+        {
+            "id": claim.id,
+            "kind": claim.kind.value,
+            "statement": claim.statement,
+            "source": claim.source,
+            "reconstructed": claim.reconstructed,
+            "hypotheses": [{"id": one.id, "statement": one.statement} for one in claim.hypotheses],
+            "parameters": [
+                {"name": p.name, "meaning": p.meaning, "typical": p.typical} for p in claim.parameters
+            ],
+            "controls": [{"id": f"{claim.id}/{name}", "breaks": one.breaks} for name, one in claim.controls.items()],
+        }
+        for claim in registry().values()
+    ]
+
+
 def _row(verdict: Verdict) -> Row:
     proof = verdict.kind is Kind.IDENTITY and verdict.upper is None
     return Row(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from rmttheory.arrays import RmtError, check_count
@@ -32,11 +33,14 @@ class Verification:
         What ended it early: an interrupt or an error whose text is a sentence.
     unwritten : NotWritten or None
         The first file that could not be written.
+    folder : Path or None
+        Where files were written.
     """
 
     run: Run
     stopped: BaseException | None = None
     unwritten: NotWritten | None = None
+    folder: Path | None = None
 
     @property
     def status(self) -> int:
@@ -46,6 +50,40 @@ class Verification:
         if self.stopped or self.unwritten:
             return 2
         return int(self.run.count(Outcome.REFUTED) > 0)
+
+    @property
+    def troubles(self) -> list[str]:
+        """What went wrong, in sentences."""
+        found = []
+        kept = f"The {len(self.run.verdicts)} verdicts reached before are kept"
+        if self.folder and not self.unwritten:
+            kept += f" in {self.folder / 'verdicts.json'}"
+        if isinstance(self.stopped, KeyboardInterrupt):
+            found.append(f"Interrupted. {kept}.")
+        elif self.stopped:
+            found.append(f"Error: {self.stopped} {kept}.")
+        if self.unwritten:
+            found.append(f"Error: {self.unwritten} Verdicts are printed, but not all are on disk.")
+        return found
+
+    @property
+    def report(self) -> Path | None:
+        """The page, if it was written."""
+        complete = self.folder and not self.stopped and not self.unwritten
+        return self.folder / "report.html" if complete and self.folder else None
+
+    @property
+    def all_refuted(self) -> bool:
+        """Whether every verdict is a refutation, as it must be for controls."""
+        return not self.run.partial and self.run.count(Outcome.REFUTED) == len(self.run.verdicts)
+
+    @property
+    def controls_sentence(self) -> str:
+        """How many controls were refuted."""
+        judged, refuted = len(self.run.verdicts), self.run.count(Outcome.REFUTED)
+        if judged == refuted:
+            return f"All {judged} controls were refuted, as they must be."
+        return f"{refuted} of {judged} controls were refuted; all of them must be."
 
 
 def verify_suite(
@@ -136,7 +174,8 @@ def _carry_out(works: list[Work], keeper: _Keeper, watcher: Watcher) -> Verifica
         stopped = error
     except MemoryError:
         stopped = RmtError("There is not enough memory for this; try smaller widths (--n) or fewer --jobs.")
-    return Verification(run=keeper.run(), stopped=stopped, unwritten=keeper.unwritten)
+    folder = keeper.folder.path if keeper.folder else None
+    return Verification(run=keeper.run(), stopped=stopped, unwritten=keeper.unwritten, folder=folder)
 
 
 @dataclass

@@ -1,0 +1,265 @@
+"""The command line. It reads options, calls `studies`, prints; it decides nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from rmttheory import __version__
+
+if TYPE_CHECKING:
+    from rmttheory.studies.verification import Verification
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+EPILOG = "Exit status: 0 nothing refuted, 1 something refuted, 2 bad input, 130 interrupted (partial results kept)."
+
+
+def _shared(command: Command) -> Command:
+    """Add the options that every command takes."""
+    for option in (
+        click.option("--quiet", is_flag=True, help="No progress and no tables."),
+        click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout."),
+        click.option("--seed", type=int, default=0, show_default=True, help="Of everything random."),
+    ):
+        command = option(command)
+    return command
+
+
+def _parallel(command: Command) -> Command:
+    for option in (
+        click.option("--alpha", type=float, default=1e-6, show_default=True, help="Level of the whole run."),
+        click.option("--jobs", type=int, help="Processes; as many as there are usable cores if omitted."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
+@click.version_option(__version__, prog_name="rmttheory")
+def app() -> None:
+    """Verify the Pruning Theorem of random matrix theory on spiked ensembles and trained networks."""
+
+
+@app.command(epilog=EPILOG)
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--preset", default="quick", show_default=True, help="quick, standard or full: cells and trials.")
+@click.option("--data", help="Data set of the trained network: a name, a folder or a .npz file.")
+@click.option("--n", "widths", default="", help="Width, or three or more between commas for limit statements.")
+@click.option("--out", metavar="DIR", help="Folder for verdicts.json, the report and its figures.")
+@click.option("--replay", metavar="FILE", help="Draw the trial of a counterexample file again, and nothing else.")
+@_parallel
+@_shared
+def verify(
+    ids: tuple[str, ...],
+    preset: str,
+    data: str | None,
+    widths: str,
+    out: str | None,
+    replay: str | None,
+    jobs: int | None,
+    alpha: float,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Judge claims (all of them if no ID is given) on ensembles and on a network trained on real images."""
+    if replay:
+        return _replay(replay, as_json=as_json, quiet=quiet)
+    from rmttheory.studies.parsing import parse_counts
+    from rmttheory.studies.pool import usable_cores
+    from rmttheory.studies.tables import summary, vacuous_sentences
+    from rmttheory.studies.terminal import print_verdicts, watching
+    from rmttheory.studies.verification import verify_suite
+
+    with watching(quiet=quiet) as watcher:
+        result = verify_suite(
+            ids,
+            preset=preset,
+            seed=seed,
+            workers=usable_cores() if jobs is None else jobs,
+            alpha=alpha,
+            data=data,
+            widths=parse_counts(widths, "n"),
+            out=out,
+            watcher=watcher,
+        )
+    if not as_json and not quiet:
+        print_verdicts(result.run.verdicts)
+        for sentence in ("", *vacuous_sentences(result.run.verdicts), f"{summary(result.run.verdicts)}."):
+            click.echo(sentence)
+    return _end(result, as_json=as_json, quiet=quiet)
+
+
+@app.command(epilog="Exit status: 0 every control refuted, 1 some control not refuted, 2 bad input.")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@_parallel
+@_shared
+def controls(ids: tuple[str, ...], jobs: int | None, alpha: float, seed: int, as_json: bool, quiet: bool) -> int:
+    """Judge broken variants of claims: each must be refuted, or the evidence for the claim is worth nothing."""
+    from rmttheory.studies.pool import usable_cores
+    from rmttheory.studies.terminal import print_controls, watching
+    from rmttheory.studies.verification import verify_controls
+
+    with watching(quiet=quiet) as watcher:
+        result = verify_controls(
+            ids, seed=seed, workers=usable_cores() if jobs is None else jobs, alpha=alpha, watcher=watcher
+        )
+    if not as_json and not quiet:
+        print_controls(result.run.verdicts)
+        click.echo(f"\n{result.controls_sentence}")
+    status = _end(result, as_json=as_json, quiet=quiet)
+    return status if status > 1 else int(not result.all_refuted)
+
+
+@app.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def claims(as_json: bool) -> int:
+    """List every claim: what it states, where it comes from, what it needs."""
+    from rmttheory.studies.tables import claim_list
+    from rmttheory.studies.terminal import print_table
+    from rmttheory.studies.typeset import to_text
+
+    listed = claim_list()
+    if as_json:
+        click.echo(json.dumps(listed, indent=1))
+        return 0
+    print_table(
+        ("claim", "kind", "statement"), [(one["id"], one["kind"], to_text(one["statement"])) for one in listed]
+    )
+    return 0
+
+
+@app.command()
+@click.option("--shape", required=True, metavar="NxM", help="Rows (outputs) x columns (inputs), such as 4000x2000.")
+@click.option("--spikes", default="", metavar="LIST", help="Singular values of the signal, such as 1.5,1.2.")
+@click.option("--noise", default="gaussian", show_default=True, help="Law of the noise, such as student-t:5.")
+@click.option("--g", type=float, default=1.0, show_default=True, help="Noise level: entries have variance g/n.")
+@click.option("--out", metavar="FILE", help="Figure to write: .png, .pdf or .svg.")
+@_shared
+def spectrum(
+    shape: str, spikes: str, noise: str, g: float, out: str | None, seed: int, as_json: bool, quiet: bool
+) -> int:
+    """Draw a spiked ensemble; compare its spectrum with the law, its outliers with their predictions."""
+    from rmttheory.studies.parsing import parse_numbers, parse_shape
+    from rmttheory.studies.pool import one_blas_thread
+    from rmttheory.studies.records import FIGURES, check_target
+    from rmttheory.studies.spectrum import spectrum_lines, study_spectrum
+
+    size, strengths = parse_shape(shape), parse_numbers(spikes, "spikes")
+    target = check_target(out, FIGURES) if out else None
+    with one_blas_thread():
+        study = study_spectrum(size, spikes=strengths, noise=noise, g=g, seed=seed)
+    if as_json:
+        click.echo(json.dumps(study.to_dict(), indent=1))
+    elif not quiet:
+        click.echo("\n".join(spectrum_lines(study)))
+    if target:
+        from rmttheory.studies.report import save_spectrum
+
+        save_spectrum(study, target)
+    return 0
+
+
+@app.command()
+@click.option("--data", default="fashion-mnist-3000", show_default=True, help="A name, a folder or a .npz file.")
+@click.option("--sizes", default="256,256", show_default=True, help="Widths of the hidden layers.")
+@click.option("--epochs", type=int, default=20, show_default=True)
+@click.option("--rate", type=float, default=0.02, show_default=True, help="Learning rate.")
+@click.option("--l1", type=float, default=0.0, show_default=True, help="Weight of the sum of |W_ij|.")
+@click.option("--l2", type=float, default=0.001, show_default=True, help="Weight of the sum of W_ij^2.")
+@click.option("--prune/--no-prune", default=False, help="Remove the bulk of all layers but the last as it trains.")
+@click.option("--out", required=True, metavar="FILE", help="Network to write: .npz or .safetensors.")
+@_shared
+def train(
+    data: str,
+    sizes: str,
+    epochs: int,
+    rate: float,
+    l1: float,
+    l2: float,
+    prune: bool,
+    out: str,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Train a small network on real images, pruned or not, and save it."""
+    from rmttheory.studies.parsing import parse_counts
+    from rmttheory.studies.pool import one_blas_thread
+    from rmttheory.studies.records import NETWORKS, check_target
+    from rmttheory.studies.trained import train_network
+
+    target, hidden = check_target(out, NETWORKS), parse_counts(sizes, "sizes")
+    with one_blas_thread():
+        trained = train_network(
+            data,
+            hidden,
+            seed=seed,
+            epochs=epochs,
+            rate=rate,
+            l1=l1,
+            l2=l2,
+            prune=prune,
+            say=(lambda text: None) if quiet else lambda text: click.echo(text, err=True),
+        )
+    trained.network.save(target)
+    last = trained.history[-1]
+    if as_json:
+        click.echo(json.dumps({"file": str(target), **trained.to_dict()}, indent=1))
+    elif not quiet:
+        click.echo(f"Test accuracy {100 * last.test_accuracy:.1f} %. Saved as {target}.")
+    return 0
+
+
+def _replay(path: str, *, as_json: bool, quiet: bool) -> int:
+    from rmttheory.studies.records import replay_file
+
+    replayed = replay_file(path)
+    if as_json:
+        click.echo(json.dumps(replayed.to_dict(), indent=1))
+    elif not quiet:
+        click.echo(replayed.sentence)
+    return int(replayed.broken)
+
+
+def _end(result: Verification, *, as_json: bool, quiet: bool) -> int:
+    """Print the document if asked for, what went wrong, and where the files are; return the exit status."""
+    if as_json:
+        click.echo(result.run.to_json(), nl=False)
+    for sentence in result.troubles:
+        click.echo(sentence, err=True)
+    if result.report and not quiet:
+        click.echo(f"Report: {result.report}", err=as_json)
+    return result.status
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program and leave with its exit status."""
+    sys.exit(_status(arguments))
+
+
+def _status(arguments: Sequence[str] | None) -> int:
+    try:
+        return int(app.main(args=arguments, prog_name="rmttheory", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        return 130
+    except BrokenPipeError:  # whoever read our output has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
+    except Exception as error:
+        from rmttheory.arrays import RmtError  # here, so that --help need not load it
+
+        if not isinstance(error, RmtError):
+            raise
+        click.echo(f"Error: {error}", err=True)
+        return 2

@@ -1,0 +1,146 @@
+"""One draw of a spiked ensemble beside what the theory predicts of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rmttheory.arrays import HostArray, InvalidInput, Stream, check_shape
+from rmttheory.studies.style import number
+from rmttheory.matrices import EdgeEstimate, SingularMarchenkoPastur, Spiked, fit_edge, kolmogorov_distance
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SpectrumStudy:
+    """Singular values of one layer ``W = S + R``, the bulk fitted to them, and where spikes should show.
+
+    Attributes
+    ----------
+    model : Spiked
+    seed : int
+    values : ndarray
+        Descending.
+    estimate : EdgeEstimate
+    predicted : tuple of float or None
+        For each spike, strongest first, the singular value it should show as; None below the threshold.
+    distance : float
+        Kolmogorov distance of the values below the fitted edge to the fitted law.
+    """
+
+    model: Spiked
+    seed: int
+    values: HostArray
+    estimate: EdgeEstimate
+    predicted: tuple[float | None, ...]
+    distance: float
+
+    @property
+    def seen(self) -> tuple[float, ...]:
+        """Values above the fitted edge."""
+        return tuple(float(s) for s in self.values[self.values > self.estimate.edge])
+
+    @property
+    def title(self) -> str:
+        """One line for a figure."""
+        n, m = self.model.shape
+        noise = getattr(self.model.noise, "name", str(self.model.noise))
+        count = len(self.model.spikes)
+        return f"{n} x {m}, {noise} noise, {count or 'no'} spike{'s' * (count != 1)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "shape": list(self.model.shape),
+            "noise": getattr(self.model.noise, "name", str(self.model.noise)),
+            "g": self.model.g,
+            "seed": self.seed,
+            "threshold": self.model.threshold,
+            "bulk_edge": self.model.edge,
+            "fit": self.estimate.to_dict(),
+            "distance": self.distance,
+            "spikes": list(self.model.spikes),
+            "predicted": list(self.predicted),
+            "seen": list(self.seen),
+        }
+
+
+def study_spectrum(
+    shape: tuple[int, int],
+    *,
+    spikes: Sequence[float] = (),
+    noise: str = "gaussian",
+    g: float = 1.0,
+    seed: int = 0,
+) -> SpectrumStudy:
+    """Draw one layer and fit its bulk.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(n, m)``: outputs by inputs.
+    spikes : sequence of float
+        Singular values of the signal.
+    noise : str
+        As `parse_noise` takes it.
+    g : float
+        Entries of the noise have variance ``g / n``.
+    seed : int
+
+    Raises
+    ------
+    InvalidInput
+        If an argument is out of range, or the matrix would not fit into memory.
+    """
+    n, m = check_shape(shape)
+    _check_memory(n, m)
+    model = Spiked((n, m), spikes=tuple(spikes), noise=noise, g=g)
+    values = model.singular_values(Stream(seed).child("spectrum"))[0]
+    estimate = fit_edge(values, (n, m))
+    below = values[values <= estimate.edge]
+    return SpectrumStudy(
+        model=model,
+        seed=seed,
+        values=values,
+        estimate=estimate,
+        predicted=tuple(
+            place if theta > model.threshold else None for theta, place in zip(model.spikes, model.outliers)
+        ),
+        distance=kolmogorov_distance(below, SingularMarchenkoPastur(m / n, estimate.g)),
+    )
+
+
+def spectrum_lines(study: SpectrumStudy) -> list[str]:
+    """Say what was found, one fact a line."""
+    fit, model = study.estimate, study.model
+    lines = [
+        f"{study.title}, g = {number(model.g)}, seed {study.seed}",
+        f"fitted g: {number(fit.g, 4)} +- {number(fit.g_error, 2)}",
+        f"fitted edge: {number(fit.edge, 5)} (bulk edge of the model: {number(model.edge, 5)})",
+        f"Kolmogorov distance of the bulk to the fitted law: {number(study.distance)}; p-value of the fit "
+        f"{number(fit.p_value)}",
+        f"values above the edge: {len(study.seen)}",
+    ]
+    for i, (theta, place) in enumerate(zip(model.spikes, study.predicted)):
+        if place is None:
+            hidden = f"below the threshold {number(model.threshold, 5)}, so it should not show"
+            lines.append(f"spike {number(theta, 5)}: {hidden}")
+        else:
+            seen = f"seen at {number(study.seen[i], 5)}" if i < len(study.seen) else "not seen"
+            lines.append(f"spike {number(theta, 5)}: predicted at {number(place, 5)}, {seen}")
+    return lines
+
+
+def _check_memory(n: int, m: int) -> None:
+    """Refuse what the machine cannot hold, rather than be killed on the way."""
+    needed = 8 * (4 * n * m + min(n, m) ** 2)  # W, its parts, and the Gram matrix
+    if "SC_PHYS_PAGES" not in os.sysconf_names:
+        return
+    present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > present:
+        msg = (
+            f"A dense matrix of shape {n} x {m} takes about {needed / 2**30:.0f} GiB with its spectrum; this machine "
+            f"has {present / 2**30:.0f} GiB. Choose a smaller shape."
+        )
+        raise InvalidInput(msg)
