@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import array_api_compat
@@ -42,12 +44,8 @@ class Place:
         return Stream(11).at(self.placement)
 
     def rules(self) -> AbstractContextManager[None]:
-        """On array-api-strict: no shape may depend on the data, so nothing has to wait for a device."""
-        if self.library != "array_api_strict":
-            return nullcontext()
-        import array_api_strict
-
-        return array_api_strict.ArrayAPIStrictFlags(boolean_indexing=False, data_dependent_shapes=False)
+        """On array-api-strict: nothing waits for the device but through the door of `rmttheory.arrays`."""
+        return _never_waiting() if self.library == "array_api_strict" else nullcontext()
 
     def put(self, values: Any) -> Any:
         array = self.placement.asarray(np.array(values))
@@ -63,6 +61,38 @@ class Place:
         here = array_api_compat.device(array) == array_api_compat.device(self.put(np.zeros(1)))
         real = xp.isdtype(array.dtype, ("real floating", "complex floating"))
         return here and (not real or array.dtype == getattr(xp, self.dtype))
+
+
+@contextmanager
+def _never_waiting() -> Iterator[None]:
+    """Refuse shapes that depend on data, and ``float(x)``, ``bool(x)``, ``if x:`` outside the public checks.
+
+    `to_host` copies the whole array and uses none of these.
+    """
+    import array_api_strict
+
+    kind = type(array_api_strict.ones(1))
+    names = ("__bool__", "__float__", "__int__", "__index__", "__complex__")
+    original = {name: getattr(kind, name) for name in names}
+
+    def guarded(name: str) -> Any:
+        def convert(array: Any) -> Any:
+            caller = Path(sys._getframe(1).f_code.co_filename)
+            if "array_api_strict" not in caller.parts and caller.parts[-2:] != ("arrays", "checks.py"):
+                msg = f"{caller} waits for a device by {name}; use rmttheory.arrays.scalar or to_host"
+                raise AssertionError(msg)
+            return original[name](array)
+
+        return convert
+
+    for name in names:
+        setattr(kind, name, guarded(name))
+    try:
+        with array_api_strict.ArrayAPIStrictFlags(boolean_indexing=False, data_dependent_shapes=False):
+            yield
+    finally:
+        for name in names:
+            setattr(kind, name, original[name])
 
 
 REFERENCE = Place("NumPy")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import enum
 import importlib
 import inspect
+import math
 
 import array_api_compat
 import numpy as np
 import pytest
-from cases import CASES, HOST_ONLY
+from cases import CASES, HOST_ONLY, VALUES
 from places import PLACES, REFERENCE, leaves
 
 from rmttheory.arrays import to_host
@@ -36,6 +37,16 @@ def test_runs_there_and_agrees_with_numpy(name, place, require, record_property)
         else:
             assert mine == reference
     record_property("pair", f"{name.partition('/')[0]} on {place.name}")
+
+
+@pytest.mark.parametrize("wait", [float, bool, int, math.sqrt, lambda x: 1 if x > 0 else 2])
+def test_hidden_waiting_for_a_device_is_seen(wait, require):
+    require("array_api_strict")
+    place = next(place for place in PLACES if place.library == "array_api_strict")
+    number = place.put(VALUES)[1]
+    with place.rules(), pytest.raises(AssertionError, match="waits for a device"):
+        wait(number)
+    assert wait(number) == wait(VALUES[1])
 
 
 def public_functions():
