@@ -49,7 +49,8 @@ class Rademacher:
 
     def sample(self, shape: tuple[int, int], g: float, stream: Stream) -> Array:
         """Draw ``R``; see `Noise`."""
-        return stream.signs(shape) * _deviation(shape, g)
+        scale = _deviation(shape, g)
+        return stream.signs(shape) * scale
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,10 @@ class SparseSigns:
 
     def sample(self, shape: tuple[int, int], g: float, stream: Stream) -> Array:
         """Draw ``R``; see `Noise`."""
+        scale = _deviation(shape, g) / math.sqrt(self.density)
         u = stream.generator().random(shape)
         signs = (u < 0.5 * self.density).astype(np.float64) - (u >= 1.0 - 0.5 * self.density)
-        return stream.placement.asarray(signs * (_deviation(shape, g) / math.sqrt(self.density)))
+        return stream.placement.asarray(signs * scale)
 
 
 @dataclass(frozen=True)

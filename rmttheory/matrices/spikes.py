@@ -131,10 +131,11 @@ def outlier(theta: Reals, c: float, g: float = 1.0) -> Reals:
     Source: Benaych-Georges and Nadakuditi (2012), Theorem 2.8.
     """
     root, scale = _scales(c, g)
-    strength = _nonnegative(theta, "theta") / scale
-    t = np.maximum(strength, math.sqrt(root))
+    strength = _nonnegative(theta, "theta")
+    threshold = math.sqrt(root)
+    t = np.maximum(strength / scale, threshold)
     value = np.maximum(np.hypot(1.0, t) * np.hypot(root, t) / t, 1.0 + root)
-    return _as_given(scale * np.where(strength > math.sqrt(root), value, 1.0 + root), theta)
+    return _as_given(scale * np.where(strength > scale * threshold, value, 1.0 + root), theta)
 
 
 def overlaps(theta: Reals, c: float, g: float = 1.0) -> tuple[Reals, Reals]:
@@ -161,10 +162,12 @@ def overlaps(theta: Reals, c: float, g: float = 1.0) -> tuple[Reals, Reals]:
     Source: Benaych-Georges and Nadakuditi (2012), Theorem 2.9.
     """
     root, scale = _scales(c, g)
+    strength = _nonnegative(theta, "theta")
     threshold = math.sqrt(root)
-    t = np.maximum(_nonnegative(theta, "theta") / scale, threshold)
+    t = np.maximum(strength / scale, threshold)
     z = t * t
     delta = (t - threshold) * (t + threshold) * (z + root) / z
+    delta = np.where(strength > scale * threshold, delta, 0.0)
     return _as_given(delta / (z + 1.0), theta), _as_given(delta / (z + c), theta)
 
 
@@ -316,10 +319,10 @@ def shrink(
     """
     root, scale = _scales(c, g)
     check_choice(loss, "loss", _SHRINKERS)
-    y = np.maximum(_nonnegative(s, "s") / scale, 1.0 + root)
+    given = _nonnegative(s, "s")
+    y = np.maximum(given / scale, 1.0 + root)
     z, delta = _invert(y, root)
-    values = scale * _SHRINKERS[loss](y, z, delta, root)
-    return np.where(y > 1.0 + root, values, 0.0)
+    return np.where(given > scale * (1.0 + root), scale * _SHRINKERS[loss](y, z, delta, root), 0.0)
 
 
 def _frobenius(y: HostArray, _: HostArray, delta: HostArray, __: float) -> HostArray:
