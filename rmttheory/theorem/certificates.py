@@ -121,11 +121,11 @@ def loss_change_bounds(losses: Array, change: float | Array) -> tuple[Array, Arr
     if not scalar(xp.all((losses >= 0) & (twice >= 0))):
         msg = "`losses` and `change` must hold numbers >= 0."
         raise InvalidInput(msg)
-    # 1 - p keeps its relative accuracy near 0; where it underflows, a larger value only loosens the bound
-    others = xp.log(
-        xp.maximum(-xp.expm1(-losses), xp.finfo(losses.dtype).smallest_normal + xp.zeros_like(losses))
-    )
-    return xp.logaddexp(-losses, others - twice), xp.logaddexp(-losses, others + twice)
+    # 1 - p keeps its relative accuracy near 0; where it underflows, larger is safer
+    others = -xp.expm1(-losses)
+    others = xp.log(xp.where(others > 0, others, float(xp.finfo(losses.dtype).smallest_normal)))
+    low = xp.logaddexp(-losses, others - twice)
+    return xp.minimum(low, xp.zeros_like(low)), xp.logaddexp(-losses, others + twice)
 
 
 def gaussian_radius(
