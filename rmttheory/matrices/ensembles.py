@@ -85,6 +85,9 @@ class Spiked:
 
     def __post_init__(self) -> None:
         shape = check_shape(self.shape)
+        if np.ndim(self.spikes) != 1:
+            msg = f"`spikes` must be a sequence of numbers, not {self.spikes!r}."
+            raise InvalidInput(msg)
         spikes = [check_interval(theta, "spikes", low=0.0) for theta in self.spikes]
         if len(spikes) > min(shape):
             msg = f"`spikes` must hold at most {min(shape)} values for shape {shape}, not {len(spikes)}."
