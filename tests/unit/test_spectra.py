@@ -1,0 +1,226 @@
+"""Spectra: the values, the method chosen for them, and the error that is claimed."""
+
+from __future__ import annotations
+
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from rmttheory.arrays import InvalidInput, RmtError, Stream
+from rmttheory.matrices import (
+    MarchenkoPastur,
+    Spiked,
+    kolmogorov_distance,
+    null_singular_values,
+    singular_values,
+    spacing_ratios,
+    spectra,
+    spectrum,
+)
+
+EPS = 2.0**-52
+EPS32 = 2.0**-23
+
+
+def with_values(s, shape, seed=1):
+    """A matrix with these singular values up to a few eps times the largest."""
+    n, m = shape
+    U, V = Stream(seed).child("U").orthonormal(n, len(s)), Stream(seed).child("V").orthonormal(m, len(s))
+    return (U * np.asarray(s)) @ V.T
+
+
+SPECTRA = {
+    "bulk": ((60, 200), Spiked((60, 200)).sample(1).W),
+    "tall": ((200, 60), Spiked((200, 60)).sample(1).W),
+    "square": ((150, 150), Spiked((150, 150)).sample(1).W),
+    "strong spike": ((100, 100), Spiked((100, 100), (500.0,)).sample(1).W),
+    "graded": ((40, 50), with_values(np.geomspace(1, 1e-10, 40), (40, 50))),
+    "deficient": ((50, 80), with_values(np.linspace(1, 2, 10), (50, 80))),
+    "zero": ((4, 3), np.zeros((4, 3))),
+    "one": ((1, 1), np.array([[-3.0]])),
+    "row": ((1, 6), np.arange(1.0, 7.0)[None, :]),
+}
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("method", ["auto", "svd", "gram"])
+def test_the_claimed_accuracy_holds(name, dtype, method):
+    shape, W = SPECTRA[name]
+    W = W.astype(dtype)
+    found = spectrum(W, method=method)
+    reference = np.linalg.svd(W.astype(np.float64), compute_uv=False)
+    assert found.values.shape == (min(shape),)
+    assert found.values.dtype == dtype
+    assert np.all(np.diff(found.values) <= 0)
+    own = 2 * math.sqrt(min(shape)) * EPS * reference[0]  # of the reference
+    assert np.max(np.abs(found.values - reference)) <= found.accuracy + own
+    np.testing.assert_array_equal(singular_values(W, method=method), found.values)
+
+
+@pytest.mark.parametrize("name", ["square", "strong spike", "tall"])
+def test_the_claimed_accuracy_is_not_idle(name):
+    """Single precision through the Gram matrix really loses what is claimed, within a factor of 300."""
+    _, W = SPECTRA[name]
+    W = W.astype(np.float32)
+    found = spectrum(W, method="gram")
+    error = np.max(np.abs(found.values - np.linalg.svd(W.astype(np.float64), compute_uv=False)))
+    assert found.accuracy / 300 <= error
+
+
+def test_the_method_is_chosen_by_shape_and_accuracy():
+    def chosen(name, dtype, k=None):
+        found = spectrum(SPECTRA[name][1].astype(dtype), k)
+        return found.method, "double" in found.why
+
+    assert chosen("bulk", np.float64) == ("gram", False)
+    assert chosen("bulk", np.float32) == ("gram", False)
+    assert chosen("square", np.float64) == ("gram", False)
+    assert chosen("square", np.float32) == ("gram", True)  # squared in double
+    assert chosen("graded", np.float64) == ("svd", False)
+    assert chosen("graded", np.float64, 5) == ("gram", False)  # the lost values were not asked for
+    assert chosen("deficient", np.float64) == ("svd", False)
+    assert chosen("deficient", np.float32) == ("gram", True)
+
+
+def test_without_double_precision_nearly_square_goes_to_svd(require):
+    require("array_api_strict")
+    import array_api_strict as xp
+
+    device = xp.Device("no_float64")
+    W = xp.asarray(SPECTRA["square"][1].astype(np.float32), device=device)
+    assert spectrum(W).method == "svd"
+    W = xp.asarray(SPECTRA["bulk"][1].astype(np.float32), device=device)
+    assert spectrum(W).method == "gram"
+
+
+@pytest.mark.parametrize("method", ["auto", "svd", "gram"])
+@pytest.mark.parametrize("scale", [1e-200, 1e-160, 1e150, 1e300])
+def test_squares_neither_overflow_nor_vanish(method, scale):
+    W = np.diag([3.0, 2.0, 1.0]) * scale
+    found = spectrum(W, method=method)
+    np.testing.assert_allclose(found.values, np.diag(W), rtol=8 * EPS)
+    assert found.accuracy <= 20 * EPS * scale * 3
+    small = (np.diag([3.0, 2.0, 1.0]) * 1e-30).astype(np.float32)
+    np.testing.assert_allclose(singular_values(small, method=method), np.diag(small), rtol=8 * EPS32)
+
+
+def test_top_values():
+    _, W = SPECTRA["bulk"]
+    np.testing.assert_array_equal(spectrum(W, 3).values, spectrum(W).values[:3])
+    assert spectrum(W, 1).accuracy <= spectrum(W).accuracy
+
+
+@pytest.mark.parametrize(("method", "routine"), [("gram", "eigvalsh"), ("svd", "svdvals")])
+@pytest.mark.parametrize("slip", [lambda s: s * (1 + 1e-9), lambda s: s * math.nan])
+def test_a_wrong_spectrum_from_the_library_is_refused(monkeypatch, method, routine, slip):
+    """The squares must add up: a library that answers wrongly without an error is caught."""
+    _, W = SPECTRA["bulk"]
+    xp = spectra.namespace(W)
+    wrong = SimpleNamespace(**{name: getattr(xp.linalg, name) for name in ("eigvalsh", "svdvals")})
+    setattr(wrong, routine, lambda x: slip(getattr(xp.linalg, routine)(x)))
+    shim = SimpleNamespace(**{name: getattr(xp, name) for name in dir(xp) if name[0] != "_"})
+    shim.linalg = wrong
+    monkeypatch.setattr(spectra, "namespace", lambda *_: shim)
+    with pytest.raises(RmtError, match="returned a wrong spectrum"):
+        spectrum(W, method=method)
+
+
+def test_spectrum_in_json():
+    plain = json.loads(json.dumps(spectrum(np.eye(3)).to_dict()))
+    assert plain["values"] == [1.0, 1.0, 1.0]
+    assert plain["method"] == "gram"
+
+
+def test_spacing_ratios_of_known_gaps():
+    # gaps 1, 3, 3, 0, 0, 2
+    values = np.array([7.0, 0.0, 1.0, 9.0, 7.0, 4.0, 7.0])
+    np.testing.assert_allclose(spacing_ratios(values), [1 / 3, 1.0, 0.0, 0.0, 0.0])
+
+
+def test_spacing_ratios_tell_repulsion_from_independence():
+    """Null: the mean ratio is 0.5307 for noise, 2 log 2 - 1 for independent points, to 0.003 of finite size.
+
+    Ratios have a standard deviation below 0.3, neighbours are correlated by less than half: 20 spectra of 398
+    ratios leave 0.005 at most; level 1e-6 a side. Each is the other's alternative, 20 standard errors away.
+    """
+    s = null_singular_values((400, 400), trials=20, stream=Stream(5))
+    noise = np.mean([np.mean(spacing_ratios(row)) for row in s])
+    points = np.mean([np.mean(spacing_ratios(row)) for row in Stream(5).uniform((20, 400))])
+    assert abs(noise - 0.5307) <= 0.003 + 4.9 * 0.005
+    assert abs(points - (2 * math.log(2) - 1)) <= 0.003 + 4.9 * 0.005
+
+
+class Steps:
+    """Uniform on [0, 1] with weight 1/2 and an atom at 0."""
+
+    atom = 0.5
+
+    def cdf(self, x):
+        return np.where(x < 0, 0.0, 0.5 + 0.5 * np.clip(x, 0.0, 1.0))
+
+
+def brute_force(values, cdf):
+    """Supremum over a fine grid that holds both sides of every jump."""
+    points = np.concatenate([values, [0.0], np.linspace(-0.5, 1.5, 4001)])
+    points = np.concatenate([points, np.nextafter(points, -9), np.nextafter(points, 9)])
+    empirical = np.mean(values[None, :] <= points[:, None], axis=1)
+    return np.max(np.abs(empirical - cdf(points)))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0.0, 0.0, 0.3, 0.9],
+        [0.0, 0.0, 0.0, 0.0],
+        [0.5, 0.5, 0.5],
+        [1.0],
+        [-0.2, 0.0, 1.4],
+        [0.25, 0.5, 0.75],
+    ],
+)
+def test_kolmogorov_distance_is_the_supremum(values):
+    values = np.array(values)
+    assert kolmogorov_distance(values, Steps()) == pytest.approx(brute_force(values, Steps().cdf), abs=1e-9)
+
+
+def test_kolmogorov_distance_of_quantiles_is_half_a_step():
+    law = MarchenkoPastur(0.5).singular()
+    values = law.ppf((np.arange(40) + 0.5) / 40)
+    assert kolmogorov_distance(values[::-1].copy(), law) == pytest.approx(1 / 80, abs=1e-13)
+    assert kolmogorov_distance(values + 10, law) == 1.0
+
+
+def test_kolmogorov_distance_knows_rounded_zeros():
+    """Wide noise has 1 - 1/c zero eigenvalues, which come out as +-1e-16."""
+    R = Spiked((200, 400)).sample(1).R
+    eigenvalues = np.linalg.eigvalsh(R.T @ R)
+    assert np.min(eigenvalues) < 0
+    assert kolmogorov_distance(eigenvalues, MarchenkoPastur(2.0)) <= 4 / 400
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: spectrum([[1.0]]), "`W` must be an array, not list"),
+        (lambda: spectrum(np.ones(3)), "`W` must be a non-empty matrix, not an array of shape (3,)"),
+        (lambda: spectrum(np.ones((0, 3))), "`W` must be a non-empty matrix"),
+        (
+            lambda: spectrum(np.ones((2, 3), dtype=int)),
+            "`W` must hold real floating-point numbers, not int64",
+        ),
+        (lambda: spectrum(np.array([[1.0, np.nan]])), "`W` holds NaN or infinite entries"),
+        (lambda: spectrum(np.ones((2, 3)), 3), "`k` must be at most 2, the number of singular values, not 3"),
+        (lambda: spectrum(np.ones((2, 3)), 0), "`k` must be a whole number >= 1, not 0"),
+        (lambda: spectrum(np.ones((2, 3)), method="grammar"), "Unknown method 'grammar'. Did you mean gram?"),
+        (lambda: spacing_ratios(np.ones(2)), "`values` must hold at least three values, not 2"),
+        (lambda: kolmogorov_distance(np.array([np.inf]), MarchenkoPastur(1.0)), "NaN or infinite"),
+    ],
+)
+def test_bad_input_is_named(call, says):
+    with pytest.raises(InvalidInput) as caught:
+        call()
+    assert says in str(caught.value)
