@@ -1,0 +1,403 @@
+"""The half of the theorem that data decide: what removing the bulk does to a trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from rmttheory.arrays import HostArray, Placement, Stream, check_interval
+from rmttheory.matrices import EdgeEstimate
+from rmttheory.networks import Network, Split, accuracy, cross_entropy, margins, remove_bulk
+from rmttheory.networks.datasets import Dataset
+from rmttheory.networks.losses import loss_gradient, right_class
+from rmttheory.theorem.certificates import sup_change
+from rmttheory.theorem.claims import SUITE_LEVEL
+from rmttheory.theorem.hypotheses import Checked
+from rmttheory.theorem.nulls import EDGE_LEVEL
+from rmttheory.theorem.predicates import examine_layer
+from rmttheory.theorem.trained import TrainedLayer
+from rmttheory.theorem.trained_claims import VERDICTS, judge_layer
+from rmttheory.theorem.verdicts import Verdict
+
+TRAINING_SAMPLES = 1000
+"""At most about so many training samples, evenly spaced, are differentiated along."""
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Removal:
+    """What removing the bulk of one layer, or of all, does to the network on test samples.
+
+    Attributes
+    ----------
+    certified : array, shape (samples,)
+        Radius ``eta_s`` that no logit can move beyond: ``L |R v_s|_inf``, added up over the layers.
+    realised : array, shape (samples,)
+        Largest change of a logit.
+    confidences : array, shape (samples,)
+        ``X_C - max_{j != C} X_j`` before.
+    flips : int
+        Samples whose predicted class changes.
+    accuracy, cross_entropy : tuple of float
+        Before and after.
+    parameters : tuple of int
+        Weights before, and after with each truncated layer stored as it takes fewest numbers.
+    """
+
+    certified: HostArray
+    realised: HostArray
+    confidences: HostArray
+    flips: int
+    accuracy: tuple[float, float]
+    cross_entropy: tuple[float, float]
+    parameters: tuple[int, int]
+
+    @cached_property
+    def kappa(self) -> HostArray:
+        """``2 eta_s / |confidence|``: a label is certified where it is below 1, at any scale."""
+        return _ratio(2 * self.certified, np.abs(self.confidences))
+
+    @cached_property
+    def tight_kappa(self) -> HostArray:
+        """`kappa` with the realised change in place of the certified one."""
+        return _ratio(2 * self.realised, np.abs(self.confidences))
+
+    @property
+    def certified_share(self) -> float:
+        """Share of samples whose ``kappa`` is below 1."""
+        return float(np.mean(self.kappa < 1))
+
+    @property
+    def tight_share(self) -> float:
+        """Share of samples whose ``tight_kappa`` is below 1."""
+        return float(np.mean(self.tight_kappa < 1))
+
+    @property
+    def tightness(self) -> float:
+        """Median of realised over certified change; 0 where nothing is removed."""
+        return float(np.median(_ratio(self.realised, self.certified)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, with quantiles in place of samples."""
+        before_after = ("accuracy", "cross_entropy", "parameters")
+        return {
+            "samples": len(self.certified),
+            "flips": self.flips,
+            **{name: list(getattr(self, name)) for name in before_after},
+            "certified_share": self.certified_share,
+            "tight_share": self.tight_share,
+            "tightness": self.tightness,
+            "quantiles": list(QUANTILES),
+            **{
+                name: np.quantile(getattr(self, name), QUANTILES).tolist()
+                for name in ("certified", "realised", "kappa", "tight_kappa")
+            },
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LayerExamination:
+    """One layer of a trained network under the hypotheses and the conclusion of the theorem.
+
+    Attributes
+    ----------
+    index : int
+    shape : tuple of int
+        Outputs and inputs, ``(n, m)``.
+    singular_values : array
+        Descending, on the host.
+    edge : EdgeEstimate
+    rank : int
+        Singular values kept: those above the edge, and in the last layer no fewer than there are classes.
+    removed_energy : float
+        Share of ``|W|_F^2`` that is removed.
+    hypotheses : tuple of Checked
+    removal : Removal
+        Of the bulk of this layer alone.
+    """
+
+    index: int
+    shape: tuple[int, int]
+    singular_values: HostArray
+    edge: EdgeEstimate
+    rank: int
+    removed_energy: float
+    hypotheses: tuple[Checked, ...]
+    removal: Removal
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "index": self.index,
+            "shape": list(self.shape),
+            "singular_values": self.singular_values.tolist(),
+            "edge": self.edge.to_dict(),
+            "rank": self.rank,
+            "removed_energy": self.removed_energy,
+            "hypotheses": [finding.to_dict() for finding in self.hypotheses],
+            "removal": self.removal.to_dict(),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Examination:
+    """A trained network, layer by layer and with the bulk of all layers removed.
+
+    Attributes
+    ----------
+    layers : tuple of LayerExamination
+    together : Removal
+        Of the bulk of all layers, first to last; certified by the sum of radii along the way.
+    verdicts : tuple of Verdict
+        On `margin_stability` and `finite_confidence`, for each layer from which something is removed.
+    data : str
+    samples : int
+        Test samples.
+    sizes : tuple of int
+        Widths of the network, from inputs to logits.
+    level : float
+        Of each random predicate.
+    """
+
+    layers: tuple[LayerExamination, ...]
+    together: Removal
+    verdicts: tuple[Verdict, ...]
+    data: str
+    samples: int
+    sizes: tuple[int, ...]
+    level: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "data": self.data,
+            "samples": self.samples,
+            "sizes": list(self.sizes),
+            "level": self.level,
+            "layers": [layer.to_dict() for layer in self.layers],
+            "together": self.together.to_dict(),
+            "verdicts": [verdict.to_dict() for verdict in self.verdicts],
+        }
+
+
+def examine(
+    network: Network,
+    data: Dataset,
+    *,
+    stream: Stream,
+    level: float = SUITE_LEVEL,
+    predicate_level: float = 0.01,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    progress: Callable[[str], object] | None = None,
+) -> Examination:
+    """Measure every hypothesis and the conclusion of the theorem on each layer of a trained network.
+
+    Each layer is split by edge truncation, the last one never below the number of classes. Everything is
+    computed on the host in double precision.
+
+    Parameters
+    ----------
+    network : Network
+    data : Dataset
+        The data it was trained on; stationarity is measured on the training half, all else on the test half.
+    stream : Stream
+        Null draws and redrawn noise.
+    level : float
+        Probability that any of the verdicts refutes a true claim; shared equally between them.
+    predicate_level : float
+        Probability that a predicate of random noise fails where it is true, for each predicate and layer.
+    l1, l2 : float
+        Penalties of the training objective, as for `train`.
+    progress : callable, optional
+        Called with a sentence before each step.
+
+    Returns
+    -------
+    Examination
+
+    Raises
+    ------
+    InvalidInput
+        If the data do not fit the network, a level is outside (0, 1/2), or a penalty is negative.
+    """
+    for name, value in (("level", level), ("predicate_level", predicate_level)):
+        check_interval(value, name, low=0, high=0.5)
+    for name, value in (("l1", l1), ("l2", l2)):
+        check_interval(value, name, low=0, closed="low")
+    say = progress or (lambda sentence: None)  # noqa: ARG005
+    bench = _Bench.of(network.at(Placement()), data)
+    splits = bench.splits()
+    layers = []
+    for index, split in enumerate(splits):
+        say(f"Examining layer {index} of {data.name}: {' x '.join(map(str, split.kept.shape))}.")
+        layers.append(_examine_layer(bench, index, split, stream, level=predicate_level, l1=l1, l2=l2))
+    say("Judging the claims on the trained network.")
+    verdicts = _judge(bench, splits, data.name, seed=stream.seed, level=level)
+    return Examination(
+        layers=tuple(layers),
+        together=bench.remove_all(splits),
+        verdicts=verdicts,
+        data=data.name,
+        samples=len(bench.x),
+        sizes=network.sizes,
+        level=predicate_level,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Bench:
+    """A network on the host with its data, and what is measured once for all layers."""
+
+    network: Network
+    x: HostArray
+    labels: HostArray
+    train_x: HostArray
+    train_labels: HostArray
+
+    @staticmethod
+    def of(network: Network, data: Dataset) -> _Bench:
+        step = max(1, len(data.train_x) // TRAINING_SAMPLES)
+        return _Bench(
+            network=network,
+            x=network.inputs(data.test_x),
+            labels=data.test_y,
+            train_x=network.inputs(data.train_x[::step]),
+            train_labels=data.train_y[::step],
+        )
+
+    @cached_property
+    def inputs(self) -> list[HostArray]:
+        """Test inputs of every layer."""
+        return list(self.network.activations(self.x))
+
+    @cached_property
+    def train_inputs(self) -> list[HostArray]:
+        """Training inputs of every layer."""
+        return list(self.network.activations(self.train_x))
+
+    @cached_property
+    def logits(self) -> HostArray:
+        """Of the test samples."""
+        return np.asarray(self.network.layers[-1](self.inputs[-1]))
+
+    def splits(self) -> tuple[Split, ...]:
+        """Truncate every layer at the edge of its bulk."""
+        classes, last = self.network.sizes[-1], len(self.network.layers) - 1
+        splits = (
+            remove_bulk(layer.weight, level=EDGE_LEVEL, at_least=classes if i == last else 0)
+            for i, layer in enumerate(self.network.layers)
+        )
+        return tuple(_exactly_whole(split) for split in splits)
+
+    def remove(self, index: int, split: Split) -> Removal:
+        """Remove the bulk of one layer."""
+        v = self.inputs[index]
+        return self._removal(
+            self.network.replace(index, split.kept).logits(v, start=index),
+            self.network.tail_lipschitz(index) * sup_change(split.removed, v),
+            {index: split},
+        )
+
+    def remove_all(self, splits: tuple[Split, ...]) -> Removal:
+        """Remove the bulk of one layer after the other; each radius is taken in the network pruned so far."""
+        pruned, v, certified = self.network, self.x, np.zeros(len(self.x))
+        for index, split in enumerate(splits):
+            certified = certified + pruned.tail_lipschitz(index) * sup_change(split.removed, v)
+            pruned = pruned.replace(index, split.kept)
+            v = pruned.layers[index](v)
+        return self._removal(v, certified, dict(enumerate(splits)))
+
+    def _removal(self, after: HostArray, certified: HostArray, splits: dict[int, Split]) -> Removal:
+        sizes = {i: layer.weight.size for i, layer in enumerate(self.network.layers)}
+        stored = sizes | {i: split.parameters for i, split in splits.items()}
+        return Removal(
+            certified=certified,
+            realised=np.max(np.abs(after - self.logits), axis=1),
+            confidences=margins(self.logits, self.labels),
+            flips=int(np.sum(np.argmax(after, axis=1) != np.argmax(self.logits, axis=1))),
+            accuracy=(accuracy(self.logits, self.labels), accuracy(after, self.labels)),
+            cross_entropy=(cross_entropy(self.logits, self.labels), cross_entropy(after, self.labels)),
+            parameters=(sum(sizes.values()), sum(stored.values())),
+        )
+
+    def slopes(self, index: int, removed: HostArray) -> HostArray:
+        """Derivative of each training sample's cross-entropy along ``removed`` in layer ``index``."""
+        tangent = self.train_inputs[index] @ removed.T
+        for layer, v in zip(self.network.layers[index:], self.train_inputs[index:]):
+            if layer is not self.network.layers[index]:
+                tangent = tangent @ layer.weight.T
+            tangent = tangent * layer.slope(layer.linear(v))
+        logits = self.network.layers[-1](self.train_inputs[-1])
+        gradient = loss_gradient(logits, right_class(logits, self.train_labels))
+        return np.asarray(len(logits) * np.sum(gradient * tangent, axis=1))
+
+
+def _examine_layer(
+    bench: _Bench, index: int, split: Split, stream: Stream, *, level: float, l1: float, l2: float
+) -> LayerExamination:
+    layer = bench.network.layers[index]
+    penalty = 2 * l2 * float(np.sum(layer.weight * split.removed))
+    penalty += l1 * float(np.sum(np.sign(layer.weight) * split.removed))
+    removal = bench.remove(index, split)
+    trained = TrainedLayer.of(
+        layer.weight,
+        split,
+        inputs=bench.inputs[index],
+        confidences=removal.confidences,
+        lipschitz=bench.network.tail_lipschitz(index),
+        activate=layer.activate,
+        slopes=bench.slopes(index, split.removed) + penalty,
+        level=level,
+        stream=stream.child("layer", index),
+    )
+    return LayerExamination(
+        index=index,
+        shape=layer.shape,
+        singular_values=trained.values,
+        edge=trained.estimate,
+        rank=trained.rank,
+        removed_energy=float(np.sum(split.removed**2) / np.sum(layer.weight**2)),
+        hypotheses=examine_layer(trained),
+        removal=removal,
+    )
+
+
+def _judge(
+    bench: _Bench, splits: tuple[Split, ...], data: str, *, seed: int, level: float
+) -> tuple[Verdict, ...]:
+    cut = [(index, split) for index, split in enumerate(splits) if np.any(split.removed)]
+    return tuple(
+        verdict
+        for index, split in cut
+        for verdict in judge_layer(
+            bench.network,
+            index,
+            bench.inputs[index],
+            bench.labels,
+            kept=split.kept,
+            removed=split.removed,
+            g=split.estimate.g,
+            data=data,
+            seed=seed,
+            alpha=level / (VERDICTS * len(cut)),
+        )
+    )
+
+
+def _exactly_whole(split: Split) -> Split:
+    """Return the split, without the rounding that is left where nothing is removed."""
+    if split.rank != min(split.kept.shape):
+        return split
+    return replace(split, kept=split.kept + split.removed, removed=np.zeros_like(split.removed))
+
+
+def _ratio(a: HostArray, b: HostArray) -> HostArray:
+    """``a / b`` within the finite numbers; 0 where both vanish."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.where(a == 0, 0.0, np.minimum(a / b, np.finfo(float).max))

@@ -1,0 +1,196 @@
+"""Hypotheses on the noise of a trained layer, measured on the part that edge truncation removes.
+
+The removed part is not independent noise even if ``R`` is, so random predicates are calibrated by noise that
+went through the same extraction (`nulls`).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import numpy as np
+
+from rmttheory.arrays import HostArray
+from rmttheory.theorem import nulls
+from rmttheory.theorem.hypotheses import Knowable, Measurement, Predicate, at_least, at_most, normal_quantile
+from rmttheory.theorem.trained import TrainedLayer
+
+_NO_INPUT = "The kept directions hold every input: the removed part is never reached."
+
+BULK_VECTORS = 64
+"""How many singular vectors of the bulk are compared with uniform ones: evenly spaced over the bulk."""
+
+
+def _entries(layer: TrainedLayer, *, permute: bool) -> Measurement:
+    name = "permuted" if permute else "normal"
+    test = nulls.entry_test(
+        layer.removed,
+        layer.extraction,
+        permute=permute,
+        draws=layer.draws,
+        stream=layer.stream.child("entries", name),
+    )
+    worst = int(np.argmax(np.abs(test.z)))
+    how = (
+        f"p-value of the entries of the removed part among {layer.draws} {name} draws through the same "
+        f"extraction; furthest off: {nulls.ENTRY_STATISTICS[worst]} by {test.z[worst]:+.1f} deviations."
+    )
+    return at_least(test.p_value, layer.level, how)
+
+
+def _moments(layer: TrainedLayer) -> Measurement:
+    from scipy.special import gammainccinv
+
+    entries = np.abs(layer.kept + layer.removed).ravel()
+    count = max(10, entries.size // 500)
+    top = np.partition(entries, -count - 1)[-count - 1 :]
+    hill = count / float(np.sum(np.log(np.sort(top)[1:] / top.min())))
+    # under a Pareto tail of exponent 4, 4 count / hill has the Gamma(count) law
+    least = 4 * count / float(gammainccinv(count, layer.level))
+    kurtosis = float(entries.size * np.sum(entries**4) / np.sum(entries**2) ** 2)
+    how = (
+        f"Hill exponent of the {count} largest entries of W; below the threshold 4 is excluded, "
+        f"and with it a bulk that ends at its edge. Kurtosis {kurtosis:.2f} (3 if normal)."
+    )
+    return at_least(hill, least, how)
+
+
+def _subgaussian(layer: TrainedLayer) -> Measurement:
+    n = layer.shape[0]
+    directions, _ = layer.extraction.unseen(layer.some_inputs())
+    if len(directions) == 0:
+        return at_most(0.0, 0.0, _NO_INPUT)
+    scores = np.sort(np.abs(directions @ layer.removed.T).ravel()) / math.sqrt(layer.g / n)
+    t = np.arange(1.25, 8.01, 0.25)
+    beyond = 1 - np.searchsorted(scores, t) / scores.size
+    evidence = n * _divergence(beyond, 2 * np.exp(-t * t / 2))
+    worst = int(np.argmax(evidence))
+    how = (
+        f"Share of |<r_i, v>| beyond t deviations, against 2 exp(-t^2/2), on {len(directions)} inputs: "
+        f"largest log-likelihood against it in nats, at t = {t[worst]:.2f} (Chernoff's bound over the rows)."
+    )
+    return at_most(float(evidence[worst]), math.log(len(t) / layer.level), how)
+
+
+def _divergence(f: HostArray, p: HostArray) -> HostArray:
+    """Relative entropy of a coin ``f`` to a coin ``p`` where ``f > p``, else 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ones = np.where(f > 0, f * np.log(f / p), 0.0)
+        rest = np.where(f < 1, (1 - f) * np.log((1 - f) / (1 - p)), 0.0)
+    return np.where(f > p, ones + rest, 0.0)
+
+
+def _biunitary(layer: TrainedLayer) -> Measurement:
+    p = len(layer.values)
+    chosen = np.unique(np.linspace(layer.rank, p - 1, min(BULK_VECTORS, p - layer.rank)).astype(int))
+    left, right = layer.left[:, chosen], layer.right[:, chosen]
+    test = nulls.frame_test(
+        left, right, layer.extraction, draws=layer.draws, stream=layer.stream.child("frames")
+    )
+    how = (
+        f"p-value of N |u|_4^4 over {len(chosen)} singular vectors of the bulk among {layer.draws} uniform "
+        f"frames: {nulls.participation(left):.3f} left ({test.z[0]:+.1f} deviations), "
+        f"{nulls.participation(right):.3f} right ({test.z[1]:+.1f}); 3 if uniform."
+    )
+    return at_least(test.p_value, layer.level, how)
+
+
+def _noise_level(layer: TrainedLayer) -> Measurement:
+    slack = normal_quantile(layer.level) * layer.estimate.g_error
+    return at_most(
+        layer.g, 1 + slack, "Noise level g of the fitted bulk; the threshold is 1 and its sampling error."
+    )
+
+
+def _mp_bulk(layer: TrainedLayer) -> Measurement:
+    how = (
+        f"p-value of the largest distance between the bulk and its fitted law, {layer.estimate.misfit:.4f}, "
+        "among pure noise of this shape fitted in the same way."
+    )
+    return at_least(layer.estimate.p_value, layer.level, how)
+
+
+def _edge(layer: TrainedLayer) -> Measurement:
+    score = nulls.edge_score(float(layer.values[layer.rank]), layer.shape, layer.g, layer.rank)
+    null = nulls.edge_null(layer.shape, layer.rank, layer.draws)
+    tail = math.floor(layer.level / 2 * (layer.draws + 1))
+    low, high = null[tail - 1], null[-tail]
+    how = (
+        f"Tracy-Widom score of the first singular value below the edge; {layer.draws} draws of pure noise "
+        f"through the same fit span [{low:.2f}, {high:.2f}] at level {layer.level:g}."
+    )
+    return at_least(score, low, how) if score - low < high - score else at_most(score, high, how)
+
+
+def _independent_path(layer: TrainedLayer) -> Measurement:
+    inputs = layer.some_inputs()
+    if len(layer.extraction.unseen(inputs)[0]) == 0:
+        return at_least(1.0, 1.0, _NO_INPUT)
+    test, ratio, plain = nulls.response_test(
+        layer.removed, inputs, layer.extraction, draws=layer.draws, stream=layer.stream.child("responses")
+    )
+    how = (
+        f"p-value of the responses R v to {len(inputs)} inputs among {layer.draws} random R of equal "
+        f"Frobenius norm; |R v|_inf is {ratio:.2f} times that of random R through the same "
+        f"extraction, {plain:.2f} times that of random R as it is; above 1, Gaussian radii are too small."
+    )
+    return at_least(test.p_value, layer.level, how)
+
+
+def _stationary(layer: TrainedLayer) -> Measurement:
+    gain = max(0.0, float(layer.slopes.mean()))
+    error = float(layer.slopes.std()) / math.sqrt(len(layer.slopes))
+    how = (
+        f"First-order fall of the training objective when the removed part is scaled down, over "
+        f"{len(layer.slopes)} samples; the threshold is its sampling error at level {layer.level:g}."
+    )
+    return at_most(gain, normal_quantile(layer.level) * error, how)
+
+
+_F = Knowable.FALSIFIABLE
+NOISE_PREDICATES: tuple[Predicate, ...] = tuple(
+    Predicate(id=name, statement=statement, check=check, knowable=knowable, of_noise=of_noise)
+    for name, knowable, of_noise, statement, check in (
+        (
+            "iid_gaussian",
+            _F,
+            True,
+            "Entries of R are iid N(0, g/n).",
+            functools.partial(_entries, permute=False),
+        ),
+        (
+            "exchangeable",
+            _F,
+            True,
+            "Entries of R are iid of some law: their order carries nothing.",
+            functools.partial(_entries, permute=True),
+        ),
+        ("moments", _F, False, "Entries of R have a finite fourth moment.", _moments),
+        (
+            "subgaussian_rows",
+            _F,
+            True,
+            "P(|<r_i, v>| > t |v| sqrt(g/n)) <= 2 exp(-t^2/2) for inputs v and rows r_i of R.",
+            _subgaussian,
+        ),
+        (
+            "biunitary",
+            _F,
+            True,
+            "The law of R does not change under rotations of inputs or outputs.",
+            _biunitary,
+        ),
+        ("noise_level", _F, False, "The noise level g is at most 1.", _noise_level),
+        ("mp_bulk", _F, False, "The singular values of R follow the Marchenko-Pastur law.", _mp_bulk),
+        ("edge", _F, True, "The largest singular value of R sits at the edge of the bulk.", _edge),
+        ("independent_path", _F, True, "R is independent of the inputs v of its layer.", _independent_path),
+        (
+            "stationary",
+            Knowable.VERIFIABLE,
+            True,
+            "Scaling R down does not lower the training objective, to first order.",
+            _stationary,
+        ),
+    )
+)

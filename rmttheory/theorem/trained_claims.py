@@ -1,0 +1,145 @@
+"""Claims of the registry judged on a layer of a trained network: only what is drawn is replaced."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from rmttheory.arrays import HostArray, Stream
+from rmttheory.networks import Network
+from rmttheory.theorem.certificates import width_where_radius_speaks
+from rmttheory.theorem.claims import Cell, Claim, find_claim, judge, plan_trials, run_trials
+from rmttheory.theorem.planted import NetworkCase
+from rmttheory.theorem.removals import EPS, RemovalCase
+from rmttheory.theorem.verdicts import Verdict
+
+DELTA = 0.2
+"""Failure probability of the radius on redrawn noise: the radius hardly depends on it, the number of trials
+does."""
+BATCH = 100
+"""At most so many samples, evenly spaced, for which that radius is to hold at once."""
+VERDICTS = 2
+"""Verdicts on each layer from which something is removed."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RedrawnCase(NetworkCase):
+    """A network that begins with the layer in question, ``W = S + R``; ``x`` is what reaches that layer."""
+
+    @property
+    def v(self) -> HostArray:
+        """Inputs of the layer, one a row."""
+        return self.x
+
+    @cached_property
+    def lipschitz(self) -> float:
+        """Largest stretch of a change of ``W v`` by the layers after it, in the max norm."""
+        return self.network.tail_lipschitz(0)
+
+    @cached_property
+    def before(self) -> HostArray:
+        """Logits with ``W``."""
+        return np.asarray(self.network.logits(self.x))
+
+    @cached_property
+    def after(self) -> HostArray:
+        """Logits with ``S`` in its place."""
+        return np.asarray(self.network.replace(0, self.S).logits(self.x))
+
+
+def judge_removal(case: RemovalCase, cell: Cell, *, seed: int, alpha: float) -> Verdict:
+    """Judge `margin_stability` on the removal that the algorithm does, over all samples of ``case`` at once.
+
+    Parameters
+    ----------
+    case : RemovalCase
+        The layers from the one in question on, and what reaches it.
+    cell : mapping
+        Names the data and the layer.
+    """
+    claim = replace(
+        find_claim("margin_stability"),
+        draw=lambda cell, stream: case,  # noqa: ARG005
+        trials=1,
+        speaks_at=_width_for_margins,
+    )
+    return _judge(claim, {**cell, "samples": len(case.x)}, seed=seed, alpha=alpha)
+
+
+def _width_for_margins(case: RemovalCase) -> float:
+    """Width at which some label would be certified if ``|R v|_inf`` fell like that of noise, all else equal.
+
+    That is like ``sqrt(log(2 n) / n)``; labels are certified where margins exceed twice the radius.
+    """
+    n = len(case.R)
+    best = float(np.max(case.relative_margins[0]))
+    if best == 0:
+        return math.inf
+    now = math.sqrt(n / math.log(2 * n))
+    return width_where_radius_speaks(now, best, g=0.5, samples=1, delta=1 - EPS)
+
+
+def judge_redrawn(case: RemovalCase, g: float, cell: Cell, *, seed: int, alpha: float) -> Verdict:
+    """Judge `finite_confidence` on the layer with Gaussian noise of level ``g`` in place of what is removed.
+
+    Parameters
+    ----------
+    case, cell
+        As for `judge_removal`.
+    g : float
+    """
+    chosen = slice(None, None, max(1, math.ceil(len(case.x) / BATCH)))
+    x, labels = case.x[chosen], case.labels[chosen]
+    sizes = {"n": len(case.S), "samples": len(x), "classes": case.network.sizes[-1]}
+
+    def draw(cell: Cell, stream: Stream) -> RedrawnCase:
+        R = stream.normal(case.S.shape, scale=math.sqrt(g / len(case.S)))
+        return RedrawnCase(
+            network=case.network.replace(0, case.S + R), S=case.S, R=R, x=x, labels=labels, cell=cell
+        )
+
+    claim = replace(find_claim("finite_confidence"), draw=draw)
+    cell = {**cell, **sizes, "delta": DELTA, "g": g, "readout": "trained"}
+    return _judge(claim, cell, seed=seed, alpha=alpha)
+
+
+def judge_layer(
+    network: Network,
+    index: int,
+    inputs: HostArray,
+    labels: HostArray,
+    *,
+    kept: HostArray,
+    removed: HostArray,
+    g: float,
+    data: str,
+    seed: int,
+    alpha: float,
+) -> tuple[Verdict, ...]:
+    """Return the `VERDICTS` verdicts on one layer, split as ``kept + removed``, each at level ``alpha``.
+
+    Parameters
+    ----------
+    inputs : array, shape (samples, m)
+        What reaches the layer.
+    labels : integer array, shape (samples,)
+    g : float
+        Fitted noise level.
+    data : str
+        Name of the data.
+    """
+    tail = Network(network.layers[index:])
+    case = RemovalCase(network=tail, index=0, S=kept, R=removed, x=inputs, labels=labels)
+    cell = {"data": data, "layer": index}
+    return (
+        judge_removal(case, cell, seed=seed, alpha=alpha),
+        judge_redrawn(case, g, cell, seed=seed, alpha=alpha),
+    )
+
+
+def _judge(claim: Claim, cell: Cell, *, seed: int, alpha: float) -> Verdict:
+    trials = run_trials(claim, cell, seed=seed, start=0, stop=plan_trials(claim, cell, alpha=alpha))
+    return judge(claim, cell, trials, seed=seed, alpha=alpha)
