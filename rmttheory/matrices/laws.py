@@ -37,7 +37,7 @@ class _Bulk(Law):
         object.__setattr__(self, "aspect", check_interval(self.aspect, "aspect", low=0))
         object.__setattr__(self, "variance", check_interval(self.variance, "variance", low=0))
         if self._width == 0 or math.isinf(self.support[1]):
-            msg = f"`variance` {self.variance:g} puts a law of aspect {self.aspect:g} out of floating-point range."
+            msg = f"`variance` {self.variance:g} at aspect {self.aspect:g} leaves floating-point range."
             raise InvalidInput(msg)
 
     @property
@@ -384,5 +384,5 @@ def _angle(root: float, gap: float, mass: HostArray) -> HostArray:
         sin, cos = np.sin(angle / 2), np.cos(angle / 2)
         span = gap**2 + 4.0 * abs(root) * (cos if root > 0 else sin) ** 2
         density = 8.0 * (sin * cos) ** 2 / (math.pi * span)
-        angle = np.maximum(angle - (_mass(root, gap, sin, cos) - mass) / density, 0.0)
+        angle = np.maximum(angle - (_mass(root, gap, sin, cos) - mass) / density, angle / 4)
     return angle

@@ -1,0 +1,96 @@
+"""The Tracy-Widom laws a second way: Fredholm determinants in high precision, to check the table against.
+
+``python -m rmttheory.matrices.tables.fredholm [OUT]`` makes ``tracy_widom_reference.json``, 40 points a law.
+Nothing here is shared with the script that makes the table: no differential equation, no expansion.
+
+Bornemann, Math. Comp. 79 (2010) 871: replacing the integral of an analytic kernel by a Gauss-Legendre rule
+gives a matrix whose determinant converges exponentially. Kernels on ``(s, inf)``: Airy's for beta 2, and
+``V(x, y) = Ai((x + y) / 2) / 2`` for the others, ``F1(s) = det(1 - V)`` and
+``F4(s / sqrt(2)) = (det(1 - V) + det(1 + V)) / 2`` (Ferrari and Spohn, J. Phys. A 38 (2005) L557).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import mpmath
+from mpmath import mp, mpf
+from mpmath.calculus.quadrature import GaussLegendre
+
+Number = Any  # mpmath's numbers carry no types
+
+CENTRAL = [k / 2 for k in range(-20, 13)]
+FAR = {
+    1: (-24, -20, -14, 12, 25, 50, 100),
+    2: (-20, -17, -13, 10, 20, 40, 60),
+    4: (-18, -15, -12, 8, 16, 30, 44),
+}
+LEFT_RATE = {1: 0.021, 2: 0.037, 4: 0.052}  # -log10 F is about this times |s|**3
+RIGHT_RATE = {1: 0.3, 2: 0.6, 4: 1.0}  # -log10 (1 - F) is about this times s**(3/2)
+
+
+def determinant(beta: int, s: float, *, digits: int = 30, level: int = 5) -> Number:
+    """Return ``F(s)`` from ``3 * 2**(level - 1)`` nodes.
+
+    ``digits`` counts the digits of ``1 - F`` for ``s > 0``, the digits of ``F`` after the point otherwise.
+    """
+    with mp.workdps(digits + 10 + int(RIGHT_RATE[beta] * max(s, 0.0) ** 1.5)):
+        scaled = mpf(s) * (mpmath.sqrt(2) if beta == 4 else 1)
+        reach = (max(scaled, mpf(0)) ** mpf(1.5) + 1.5 * digits * mpmath.log(10)) ** (mpf(2) / 3)
+        rule = GaussLegendre(mp).get_nodes(scaled, reach, level, mp.prec)
+        kernel = airy_kernel(rule) if beta == 2 else half_kernel(rule)
+        one = mp.eye(len(rule))
+        value = mp.det(one - kernel)
+        return (value + mp.det(one + kernel)) / 2 if beta == 4 else value
+
+
+def airy_kernel(rule: list[tuple[Number, Number]]) -> Any:
+    """Return ``(Ai(x) Ai'(y) - Ai'(x) Ai(y)) / (x - y)``, symmetrised by the weights."""
+    points = [(x, mpmath.airyai(x), mpmath.airyai(x, derivative=1), mpmath.sqrt(w)) for x, w in rule]
+    kernel = mp.matrix(len(points))
+    for i, (x, ai, slope, wi) in enumerate(points):
+        kernel[i, i] = wi**2 * (slope**2 - x * ai**2)
+        for j, (y, aj, slope_j, wj) in enumerate(points[:i]):
+            kernel[i, j] = kernel[j, i] = wi * wj * (ai * slope_j - slope * aj) / (x - y)
+    return kernel
+
+
+def half_kernel(rule: list[tuple[Number, Number]]) -> Any:
+    """Return ``Ai((x + y) / 2) / 2``, symmetrised by the weights."""
+    kernel = mp.matrix(len(rule))
+    for i, (x, wi) in enumerate(rule):
+        for j, (y, wj) in enumerate(rule[: i + 1]):
+            kernel[i, j] = kernel[j, i] = mpmath.sqrt(wi * wj) * mpmath.airyai((x + y) / 2) / 2
+    return kernel
+
+
+def settled(beta: int, s: float) -> tuple[str, str]:
+    """Return ``F`` and ``1 - F`` to 20 digits: doubling the nodes squares the error, until below 1e-20."""
+    digits = 30 + int(LEFT_RATE[beta] * max(-s, 0.0) ** 3)
+    level = 4 if s > 0 else 5
+    value = determinant(beta, s, digits=digits, level=level)
+    with mp.workdps(digits + 1000):
+        while True:
+            level += 1
+            before, value = value, determinant(beta, s, digits=digits, level=level)
+            change = max(abs(value / before - 1), abs((1 - value) / (1 - before) - 1))
+            if change < 1e-10:
+                return mpmath.nstr(value, 20), mpmath.nstr(1 - value, 20)
+
+
+def main(out: Path) -> None:
+    """Write the reference values."""
+    rows = []
+    for beta, far in FAR.items():
+        for s in sorted([*CENTRAL, *far]):
+            cdf, sf = settled(beta, s)
+            rows.append({"beta": beta, "s": s, "cdf": cdf, "sf": sf})
+            print(rows[-1], flush=True)
+    out.write_text(json.dumps(rows, indent=0) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("tracy_widom_reference.json"))
