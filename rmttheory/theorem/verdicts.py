@@ -121,7 +121,7 @@ def clopper_pearson(k: int, n: int, alpha: float) -> tuple[float, float]:
 def trials_needed(band: Band, alpha: float, *, power: float = 0.95, most: int = 200_000) -> int:
     """Return how many trials decide the planned truth with probability ``power``.
 
-    Close to the least such number: within 2 %, but the power is not quite monotone in it.
+    Up to a tenth or so more than the least such number, since the power is a sawtooth in it.
 
     Parameters
     ----------
