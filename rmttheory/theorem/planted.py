@@ -1,0 +1,301 @@
+"""Cases whose signal and noise are known, and the hypotheses of the random claims measured there.
+
+Every statistic here is compared with a limit that the hypothesis, if true, crosses with probability below
+1e-9: leaving out trials for missing a hypothesis does not bend the frequencies that a claim is judged by.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rmttheory.arrays import HostArray, Stream, to_host
+from rmttheory.matrices.ensembles import Draw, Spiked
+from rmttheory.matrices.noise import (
+    ColumnScaled,
+    Gaussian,
+    HaarRotated,
+    Noise,
+    RowScaled,
+    StudentT,
+    parse_noise,
+)
+from rmttheory.matrices.spikes import spike_threshold
+from rmttheory.networks.layers import Dense
+from rmttheory.networks.losses import cross_entropy
+from rmttheory.networks.network import Network
+from rmttheory.theorem.certificates import gaussian_radius
+from rmttheory.theorem.hypotheses import Hypothesis, Measurement, at_least, at_most
+
+RARE = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SpikedCase:
+    """Independent draws of one spiked ensemble; together they are one trial."""
+
+    model: Spiked
+    draws: tuple[Draw, ...]
+
+    @property
+    def noise(self) -> Noise:
+        """The law of ``R``."""
+        return self.model.noise  # type: ignore[return-value]
+
+
+def draw_spiked(cell: Any, stream: Stream, *, draws: int) -> SpikedCase:
+    """Draw layers with two Haar spikes, ``strength`` and ``1.3 strength`` times the threshold."""
+    n, aspect = cell["n"], cell["aspect"]
+    shape = (n, max(2, round(aspect * n)))
+    weaker = cell["strength"] * spike_threshold(shape[1] / n, cell["g"])
+    model = Spiked(shape, spikes=(1.3 * weaker, weaker), noise=cell["noise"], g=cell["g"])
+    return SpikedCase(model=model, draws=tuple(model.sample(stream.child("draw", i)) for i in range(draws)))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NetworkCase:
+    """A network of three layers without biases whose middle layer is ``W = S + R``, and a batch of inputs.
+
+    Attributes
+    ----------
+    network : Network
+        With ``W`` in the middle.
+    S, R : ndarray, shape (n, n)
+    x, labels : ndarray, shapes (samples, inputs) and (samples,)
+    cell : mapping
+        The parameters it was drawn with.
+    """
+
+    network: Network
+    S: HostArray
+    R: HostArray
+    x: HostArray
+    labels: HostArray
+    cell: Any
+
+    @property
+    def g(self) -> float:
+        """Stated noise level: entries of ``R`` have variance ``g / n``."""
+        return float(self.cell["g"])
+
+    @functools.cached_property
+    def v(self) -> HostArray:
+        """Inputs of the middle layer, one a row."""
+        return to_host(self.network.activations(self.x)[1])
+
+    @functools.cached_property
+    def lipschitz(self) -> float:
+        """Largest stretch of a change of ``W v`` by the layers after it, in the max norm."""
+        return self.network.tail_lipschitz(1)
+
+    @functools.cached_property
+    def before(self) -> HostArray:
+        """Logits with ``W``."""
+        return to_host(self.network.logits(self.v, start=1))
+
+    @functools.cached_property
+    def after(self) -> HostArray:
+        """Logits with ``S`` in its place."""
+        return to_host(self.network.replace(1, self.S).logits(self.v, start=1))
+
+    @property
+    def change(self) -> HostArray:
+        """Largest change of a logit, for each sample."""
+        changes: HostArray = np.max(np.abs(self.after - self.before), axis=1)
+        return changes
+
+    @property
+    def loss_change(self) -> float:
+        """Mean cross-entropy with ``S`` minus that with ``W``."""
+        return cross_entropy(self.after, self.labels) - cross_entropy(self.before, self.labels)
+
+    def radius(self, delta: float) -> HostArray:
+        """Certified radius of every sample, simultaneously with probability ``1 - delta``."""
+        norms = np.sqrt(np.sum(self.v**2, axis=1))
+        size = {"n": len(self.R), "samples": len(self.x)}
+        return np.asarray(gaussian_radius(norms, self.lipschitz, g=self.g, delta=delta, **size))
+
+
+def draw_network(cell: Any, stream: Stream, *, localised: bool = False) -> NetworkCase:
+    """Draw a network whose middle layer was given a signal that classifies.
+
+    Each class has one direction among the inputs. The signal sends what the first layer makes of it, the
+    features orthogonalised, to the rows of the readout, ``S = strength * U V^T``; so ``S`` depends on both
+    neighbours and ``R`` on none. The readout is ``bounded`` (class ``k`` reads neuron ``k``: row sums 1) or
+    ``standard`` (independent ``N(0, 1/n)``: row sums grow like ``sqrt(2 n / pi)``).
+
+    Parameters
+    ----------
+    localised : bool
+        Whether each class excites one hidden neuron only, instead of all.
+    """
+    n, classes, samples = cell["n"], cell["classes"], cell["samples"]
+    first = stream.child("first").normal((n, classes), scale=math.sqrt(2 / n))
+    readout = stream.child("readout").normal((classes, n), scale=math.sqrt(1 / n))
+    if localised:
+        first = np.eye(n, classes)
+    if cell["readout"] == "bounded":
+        readout = np.eye(classes, n)
+    features = np.maximum(first, 0.0)
+    S = cell["strength"] * polar(readout.T) @ polar(features).T
+    R = parse_noise(cell["noise"]).sample((n, n), cell["g"], stream.child("noise"))
+    labels = np.arange(samples) % classes
+    x = np.eye(classes)[labels] + stream.child("inputs").normal((samples, classes), scale=0.1)
+    weights = (first, S + R, readout)
+    network = Network(tuple(Dense(W, None, kind) for W, kind in zip(weights, ("relu", "relu", "identity"))))
+    return NetworkCase(network=network, S=S, R=R, x=x, labels=labels, cell=cell)
+
+
+def polar(A: HostArray) -> HostArray:
+    """Return the matrix with orthonormal columns nearest to ``A``."""
+    U, _, Vt = np.linalg.svd(A, full_matrices=False)
+    frame: HostArray = U @ Vt
+    return frame
+
+
+def _supercritical(case: SpikedCase) -> Measurement:
+    model = case.model
+    return at_least(
+        min(model.spikes) / model.threshold - 1,
+        model.shape[0] ** (-1 / 3),
+        "theta / (sqrt(g) c^(1/4)) - 1, weakest spike, against the critical window n^(-1/3)",
+    )
+
+
+def _subcritical(case: SpikedCase) -> Measurement:
+    model = case.model
+    return at_least(
+        1 - max(model.spikes) / model.threshold,
+        model.shape[0] ** (-1 / 3),
+        "1 - theta / (sqrt(g) c^(1/4)), strongest spike, against the critical window n^(-1/3)",
+    )
+
+
+def _noncritical(case: SpikedCase) -> Measurement:
+    return max(_supercritical(case), _subcritical(case), key=lambda found: found.margin)
+
+
+def _distinct(case: SpikedCase) -> Measurement:
+    model = case.model
+    gaps = [a - b for a, b in zip(model.spikes, model.spikes[1:])]
+    return at_least(
+        min(gaps, default=math.inf) / math.sqrt(model.g),
+        model.shape[0] ** -0.5,
+        "smallest difference of strengths over sqrt(g), against the fluctuations n^(-1/2)",
+    )
+
+
+def _delocalised(case: SpikedCase) -> Measurement:
+    if isinstance(case.noise, (Gaussian, HaarRotated)):
+        return at_least(math.inf, 0.0, "the noise is rotation invariant: all directions are alike")
+    frames = [frame for draw in case.draws for frame in (draw.U, draw.V)]
+    worst = max(
+        float(np.max(np.abs(f), initial=0.0)) * math.sqrt(len(f) / (2 * math.log(2 * len(f)))) for f in frames
+    )
+    return at_least(-worst, -3.0, "minus sqrt(n / (2 log 2n)) |u|_inf, largest over singular vectors of S")
+
+
+def _moments(case: Any) -> Measurement:
+    finite = {StudentT: getattr(case.noise, "df", 0.0), RowScaled: 0.0, ColumnScaled: 0.0, HaarRotated: 0.0}
+    return at_least(
+        finite.get(type(case.noise), math.inf),
+        math.nextafter(4.0, 5.0),
+        "order below which moments are finite, by construction; 0 if entries are not iid",
+    )
+
+
+def _moments_or_rotations(case: SpikedCase) -> Measurement:
+    if isinstance(case.noise, HaarRotated):
+        return at_least(math.inf, 0.0, "rotation invariant by construction")
+    return _moments(case)
+
+
+def _iid_gaussian(case: Any) -> Measurement:
+    """Kolmogorov distance on a grid; Massart's bound ``2 exp(-2 N t^2)`` holds for the grid as well."""
+    from scipy.special import ndtri
+
+    n, m = case.R.shape
+    levels = np.arange(1, 16) / 16
+    quantiles = ndtri(levels) * math.sqrt(case.g / n)
+    seen = np.array([np.count_nonzero(x >= case.R) for x in quantiles]) / (n * m)
+    return at_most(
+        float(np.max(np.abs(seen - levels))),
+        math.sqrt(math.log(2 / RARE) / (2 * n * m)),
+        "Kolmogorov distance of the entries from N(0, g/n), on 15 quantiles",
+    )
+
+
+def _independent_path(case: Any) -> Measurement:
+    """Energies ``n |R v|^2 / (g |v|^2)`` are chi-square; limit of Laurent and Massart for all at once."""
+    n = case.R.shape[0]
+    v = np.atleast_2d(case.v)
+    energy = np.sum((v @ case.R.T) ** 2, axis=1) / (case.g * np.sum(v**2, axis=1))
+    x = math.log(2 * len(v) / RARE)
+    return at_most(
+        float(np.max(np.abs(energy - 1))),
+        2 * math.sqrt(x / n) + 2 * x / n,
+        "deviation of |R v|^2 / (g |v|^2) from 1, largest over samples",
+    )
+
+
+def _independent_signal(case: NetworkCase) -> Measurement:
+    scale = math.sqrt(case.g / case.R.shape[0] * float(np.sum(case.S**2)))
+    return at_most(
+        abs(float(np.sum(case.S * case.R))) / scale,
+        math.sqrt(2 * math.log(2 / RARE)),
+        "|<S, R>_F| in standard deviations sqrt(g/n) ||S||_F",
+    )
+
+
+def _small_signal(case: NetworkCase) -> Measurement:
+    n = case.S.shape[0]
+    return at_most(math.sqrt(float(np.sum(case.S**2)) / n), 1.0, "||S||_F / sqrt(n)")
+
+
+SUPERCRITICAL = Hypothesis(
+    id="supercritical",
+    statement="Every spike exceeds sqrt(g) c^(1/4) by more than the critical window.",
+    check=_supercritical,
+)
+SUBCRITICAL = Hypothesis(
+    id="subcritical",
+    statement="Every spike stays below sqrt(g) c^(1/4) by more than the critical window.",
+    check=_subcritical,
+)
+NONCRITICAL = Hypothesis(
+    id="noncritical",
+    statement="All spikes lie on one side of sqrt(g) c^(1/4), outside the critical window.",
+    check=_noncritical,
+)
+DISTINCT = Hypothesis(
+    id="distinct",
+    statement="The strengths of the spikes differ by more than they fluctuate.",
+    check=_distinct,
+)
+DELOCALISED = Hypothesis(
+    id="delocalised",
+    statement="The noise is rotation invariant, or singular vectors of S are spread over all coordinates.",
+    check=_delocalised,
+)
+MOMENTS = Hypothesis(
+    id="moments", statement="Entries of R are iid with a finite fourth moment.", check=_moments
+)
+MOMENTS_OR_ROTATIONS = Hypothesis(
+    id="moments",
+    statement="Entries of R are iid with a finite fourth moment, or R is rotation invariant.",
+    check=_moments_or_rotations,
+)
+IID_GAUSSIAN = Hypothesis(id="iid_gaussian", statement="Entries of R are iid N(0, g/n).", check=_iid_gaussian)
+INDEPENDENT_PATH = Hypothesis(
+    id="independent_path", statement="R is independent of the inputs v of its layer.", check=_independent_path
+)
+INDEPENDENT_SIGNAL = Hypothesis(
+    id="independent_signal", statement="R is independent of S.", check=_independent_signal
+)
+SMALL_SIGNAL = Hypothesis(
+    id="signal_norm", statement="||S||_F is below sqrt(n): the signal is o(sqrt n).", check=_small_signal
+)

@@ -1,0 +1,330 @@
+"""Limits of the strongest singular values and vectors of a layer with spikes.
+
+Benaych-Georges and Nadakuditi's limits, in this package's scale (``R`` is ``n x m`` with entries of variance
+``g / n``, ``c = m / n``), and what they mean for pruning at the edge. One trial is the root mean square
+error of several independent layers, which tames the scatter of its logarithm.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rmttheory.arrays import HostArray
+from rmttheory.matrices.ensembles import Draw, Spiked
+from rmttheory.matrices.spikes import outlier, overlaps, spike_from_outlier, spike_threshold
+from rmttheory.networks.pruning import remove_bulk
+from rmttheory.theorem.claims import Cell, Claim, Control, Parameter
+from rmttheory.theorem.planted import (
+    DELOCALISED,
+    DISTINCT,
+    MOMENTS_OR_ROTATIONS,
+    NONCRITICAL,
+    SUBCRITICAL,
+    SUPERCRITICAL,
+    SpikedCase,
+    draw_spiked,
+)
+from rmttheory.theorem.verdicts import Kind
+
+Error = Callable[[Draw, Spiked], HostArray]
+Prediction = Callable[[HostArray, float, float], Any]
+"""From the strengths of the spikes, the aspect ratio and ``g``."""
+
+_PAPER = "Benaych-Georges and Nadakuditi, J. Multivariate Anal. 111 (2012)"
+_LOOSE = "A limit has no right side to attain; its controls show that a wrong constant is refuted."
+
+
+def _rms(error: Error) -> Callable[[SpikedCase], float]:
+    """Return the left side: root mean square of ``error`` over spikes and draws."""
+
+    def left(case: SpikedCase) -> float:
+        errors = np.stack([error(draw, case.model) for draw in case.draws])
+        return math.sqrt(float(np.mean(errors**2)))
+
+    return left
+
+
+def _top(W: HostArray, k: int) -> tuple[HostArray, HostArray, HostArray]:
+    """Return the ``k`` leading singular triples, through the smaller Gram matrix.
+
+    An outlier is separated from the rest, so squaring costs no digit that matters here.
+    """
+    from scipy.linalg import eigh
+
+    n, m = W.shape
+    if n < m:
+        V, s, U = _top(W.T, k)
+        return U, s, V
+    squares, V = eigh(W.T @ W, subset_by_index=[m - k, m - 1])
+    s, V = np.sqrt(squares[::-1]), V[:, ::-1]
+    return W @ V / s, s, V
+
+
+def _outlier_error(draw: Draw, model: Spiked, *, predicted: Prediction = outlier) -> HostArray:
+    s = _top(draw.W, len(draw.theta))[1]
+    error: HostArray = s - predicted(draw.theta, model.aspect, model.g)
+    return error
+
+
+def _overlap_error(draw: Draw, model: Spiked, *, predicted: Prediction = overlaps) -> HostArray:
+    U, _, V = _top(draw.W, len(draw.theta))
+    left, right = predicted(draw.theta, model.aspect, model.g)
+    seen = np.sum(draw.U * U, axis=0) ** 2, np.sum(draw.V * V, axis=0) ** 2
+    return np.concatenate([seen[0] - left, seen[1] - right])
+
+
+def _inverse_error(draw: Draw, model: Spiked, *, transposed: bool = False) -> HostArray:
+    """Error of the estimated strength; a spike that is not seen counts as one of strength 0."""
+    c = 1 / model.aspect if transposed else model.aspect
+    s = _top(draw.W, len(draw.theta))[1]
+    found = [spike_from_outlier(float(value), c, model.g).theta for value in s]
+    return np.nan_to_num(found) - draw.theta
+
+
+def _loss_at_edge(theta: HostArray, c: float, g: float) -> HostArray:
+    return np.where(theta > spike_threshold(c, g), c * g * g / theta**3, theta)
+
+
+def _truncation_error(draw: Draw, model: Spiked, *, predicted: Prediction = _loss_at_edge) -> HostArray:
+    """Error of the predicted loss ``u^T (W - W') v`` of each spike along its own data path."""
+    removed = remove_bulk(draw.W, edge=model.edge).removed
+    seen = np.sum(draw.U * (removed @ draw.V), axis=0)
+    error: HostArray = seen - predicted(draw.theta, model.aspect, model.g)
+    return error
+
+
+def _replacing(error: Callable[..., HostArray], predicted: Prediction) -> dict[str, Any]:
+    """Change of a claim that replaces its prediction."""
+    return {"left": _rms(functools.partial(error, predicted=predicted))}
+
+
+def _transposed(predicted: Prediction) -> Prediction:
+    return lambda theta, c, g: predicted(theta, 1 / c, g)
+
+
+def _swapped(theta: HostArray, c: float, g: float) -> tuple[HostArray, HostArray]:
+    left, right = overlaps(theta, c, g)
+    return right, left
+
+
+def _without_threshold(theta: HostArray, c: float, g: float) -> HostArray:
+    return np.sqrt((g + theta**2) * (c * g + theta**2)) / theta
+
+
+def _dependent(cell: Any, stream: Any, *, draws: int) -> SpikedCase:
+    """Noise that has already absorbed half of the signal."""
+    case = draw_spiked(cell, stream, draws=draws)
+    spoiled = (
+        Draw(W=d.W - 0.5 * d.S, S=d.S, R=d.R - 0.5 * d.S, U=d.U, theta=d.theta, V=d.V) for d in case.draws
+    )
+    return SpikedCase(model=case.model, draws=tuple(spoiled))
+
+
+def _parameters(*, n: tuple[int, ...] = (32, 64, 128, 256), strength: float = 2.0) -> tuple[Parameter, ...]:
+    return (
+        Parameter(name="n", meaning="rows of W, a ladder", typical=n, low=8, high=16384),
+        Parameter(name="aspect", meaning="c = m / n", typical=0.5, low=1e-3, high=1e3),
+        Parameter(
+            name="strength",
+            meaning="weaker of two spikes over sqrt(g) c^(1/4); the other is 1.3 times stronger",
+            typical=strength,
+            low=0.01,
+            high=100.0,
+        ),
+        Parameter(name="g", meaning="n times the variance of entries of R", typical=1.0, low=1e-6, high=1e6),
+        Parameter(name="noise", meaning="law of R", typical="gaussian"),
+    )
+
+
+_HEAVY = Control(
+    breaks="Entries of R without a fourth moment: the strongest entries make outliers of their own.",
+    changes={"hypotheses": ()},
+    cell={"noise": "student-t:2.1"},
+)
+_DRAWS = 4
+_TRIALS = 320  # slopes at the typical cells then lie 4 standard deviations or more beyond half the rate
+_GRIDS: dict[str, tuple[Cell, ...]] = {
+    "quick": ({},),
+    "standard": (
+        {"aspect": 0.25},
+        {"aspect": 1.0},
+        {"aspect": 4.0},
+        {"noise": "rademacher", "g": 0.25},
+        {"strength": 1.5},
+    ),
+    "full": tuple(
+        {"aspect": c, "strength": a, "noise": law}
+        for c in (0.25, 1.0, 4.0)
+        for a in (1.5, 3.0)
+        for law in ("gaussian", "rademacher", "haar", "student-t:8")
+    ),
+}
+_BELOW: dict[str, tuple[Cell, ...]] = {
+    "quick": ({},),
+    "standard": tuple({"aspect": c} for c in (0.25, 1.0, 4.0)),
+    "full": tuple({"aspect": c, "noise": law} for c in (0.25, 1.0, 4.0) for law in ("gaussian", "haar")),
+}
+_draw = functools.partial(draw_spiked, draws=_DRAWS)
+
+BGN_OUTLIER = Claim(
+    id="bgn_outlier",
+    kind=Kind.LIMIT,
+    statement=r"For $\theta_i > \sqrt g\,c^{1/4}$: $s_i(W) \to "
+    r"\sqrt{(g + \theta_i^2)(c g + \theta_i^2)}/\theta_i$, with error $O(n^{-1/2})$.",
+    source=f"{_PAPER}, Theorem 2.8; rate: their Gaussian fluctuations",
+    hypotheses=(SUPERCRITICAL, MOMENTS_OR_ROTATIONS, DELOCALISED),
+    parameters=_parameters(),
+    draw=_draw,
+    left=_rms(_outlier_error),
+    rate=0.5,
+    trials=_TRIALS,
+    loose_because=_LOOSE,
+    controls={
+        "wrong aspect": Control(
+            breaks="c = n / m instead of m / n.",
+            changes=_replacing(_outlier_error, _transposed(outlier)),
+        ),
+        "no inflation": Control(
+            breaks="The spike itself is taken for the outlier that it makes.",
+            changes=_replacing(_outlier_error, lambda theta, c, g: theta),  # noqa: ARG005
+        ),
+        "dependent noise": Control(
+            breaks="R holds -0.5 S: it is not independent of the signal.",
+            changes={"draw": functools.partial(_dependent, draws=_DRAWS)},
+        ),
+        "heavy tails": _HEAVY,
+    },
+    grids=_GRIDS,
+)
+
+BGN_SUBCRITICAL = Claim(
+    id="bgn_subcritical",
+    kind=Kind.LIMIT,
+    statement=r"For $\theta_i < \sqrt g\,c^{1/4}$ a spike stays hidden: $s_i(W) \to \sqrt g(1 + \sqrt c)$, "
+    r"with error $O(n^{-2/3})$.",
+    source=f"{_PAPER}, Theorem 2.8; rate: Tracy-Widom scale of the edge",
+    hypotheses=(SUBCRITICAL, MOMENTS_OR_ROTATIONS, DELOCALISED),
+    parameters=_parameters(strength=0.4),
+    draw=_draw,
+    left=_rms(_outlier_error),
+    rate=2 / 3,
+    trials=_TRIALS,
+    loose_because=_LOOSE,
+    controls={
+        "no threshold": Control(
+            breaks="The map for strong spikes is used below its threshold.",
+            changes=_replacing(_outlier_error, _without_threshold),
+        ),
+        "heavy tails": _HEAVY,
+    },
+    grids=_BELOW,
+)
+
+BGN_OVERLAP = Claim(
+    id="bgn_overlap",
+    kind=Kind.LIMIT,
+    statement=r"With $t = \theta_i/\sqrt g > c^{1/4}$: "
+    r"$\langle \hat u_i, u_i\rangle^2 \to (t^4 - c)/(t^4 + t^2)$ and "
+    r"$\langle \hat v_i, v_i\rangle^2 \to (t^4 - c)/(t^4 + c t^2)$, with error $O(n^{-1/2})$.",
+    source=f"{_PAPER}, Theorem 2.9",
+    hypotheses=(SUPERCRITICAL, DISTINCT, MOMENTS_OR_ROTATIONS, DELOCALISED),
+    parameters=_parameters(),
+    draw=_draw,
+    left=_rms(_overlap_error),
+    rate=0.5,
+    trials=_TRIALS,
+    loose_because=_LOOSE,
+    controls={
+        "swapped sides": Control(
+            breaks="The overlaps of the input and the output side are exchanged.",
+            changes=_replacing(_overlap_error, _swapped),
+            cell={"aspect": 0.25},
+        ),
+        "wrong aspect": Control(
+            breaks="c = n / m instead of m / n.",
+            changes=_replacing(_overlap_error, _transposed(overlaps)),
+            cell={"aspect": 0.25},
+        ),
+        "dependent noise": Control(
+            breaks="R holds -0.5 S: it is not independent of the signal.",
+            changes={"draw": functools.partial(_dependent, draws=_DRAWS)},
+        ),
+        "heavy tails": _HEAVY,
+    },
+    grids=_GRIDS,
+)
+
+INVERSE_BBP = Claim(
+    id="inverse_bbp",
+    kind=Kind.LIMIT,
+    statement=r"For $\theta_i > \sqrt g\,c^{1/4}$: $\hat\theta(s_i(W)) \to \theta_i$, where $\hat\theta$ "
+    r"inverts the outlier map, with error $O(n^{-1/2})$.",
+    source=f"{_PAPER}, Theorem 2.8, inverted",
+    hypotheses=(SUPERCRITICAL, MOMENTS_OR_ROTATIONS, DELOCALISED),
+    parameters=_parameters(),
+    draw=_draw,
+    left=_rms(_inverse_error),
+    rate=0.5,
+    trials=_TRIALS,
+    loose_because=_LOOSE,
+    controls={
+        "hidden spikes": Control(
+            breaks="Spikes below the threshold: their strength cannot be read off.",
+            changes={"hypotheses": ()},
+            cell={"strength": 0.5},
+        ),
+        "wrong aspect": Control(
+            breaks="c = n / m instead of m / n.",
+            changes={"left": _rms(functools.partial(_inverse_error, transposed=True))},
+        ),
+        "dependent noise": Control(
+            breaks="R holds -0.5 S: it is not independent of the signal.",
+            changes={"draw": functools.partial(_dependent, draws=_DRAWS)},
+        ),
+        "heavy tails": _HEAVY,
+    },
+    grids=_GRIDS,
+)
+
+TRUNCATION_BIAS = Claim(
+    id="truncation_bias",
+    kind=Kind.LIMIT,
+    statement=r"Truncation $W'$ of $W$ at the bulk edge moves what the layer computes on its own spikes: "
+    r"$u_i^T (W - W') v_i \to c g^2/\theta_i^3$ if $\theta_i > \sqrt g\,c^{1/4}$ and $\to \theta_i$ below, "
+    r"with error $O(n^{-1/2})$.",
+    source="Derived here from Benaych-Georges and Nadakuditi (2012), Theorems 2.8 and 2.9",
+    hypotheses=(NONCRITICAL, MOMENTS_OR_ROTATIONS, DELOCALISED),
+    parameters=_parameters(n=(16, 32, 64, 128)),
+    draw=_draw,
+    left=_rms(_truncation_error),
+    rate=0.5,
+    trials=480,
+    loose_because=_LOOSE,
+    controls={
+        "overlaps ignored": Control(
+            breaks="A kept spike is said to act with the inflated value s, as if its vectors had not turned.",
+            changes=_replacing(_truncation_error, lambda theta, c, g: theta - outlier(theta, c, g)),
+        ),
+        "hidden spikes kept": Control(
+            breaks="Truncation is said to lose nothing of a spike below the threshold.",
+            changes=_replacing(_truncation_error, lambda theta, c, g: 0 * theta),  # noqa: ARG005
+            cell={"strength": 0.4},
+        ),
+        "wrong aspect": Control(
+            breaks="c = n / m instead of m / n.",
+            changes=_replacing(_truncation_error, _transposed(_loss_at_edge)),
+        ),
+        "dependent noise": Control(
+            breaks="R holds -0.5 S: it is not independent of the signal.",
+            changes={"draw": functools.partial(_dependent, draws=_DRAWS)},
+        ),
+    },
+    grids={**_GRIDS, "quick": ({}, {"strength": 0.4})},
+)
+
+CLAIMS = (BGN_OUTLIER, BGN_SUBCRITICAL, BGN_OVERLAP, INVERSE_BBP, TRUNCATION_BIAS)

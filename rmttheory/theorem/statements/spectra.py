@@ -1,0 +1,241 @@
+"""Laws of the spectrum of pure noise: its bulk, its edge, and the level of an estimated edge."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rmttheory.arrays import HostArray, Stream
+from rmttheory.matrices.edges import fit_edge
+from rmttheory.matrices.ensembles import Spiked
+from rmttheory.matrices.laws import MarchenkoPastur
+from rmttheory.matrices.noise import Noise
+from rmttheory.matrices.spectra import kolmogorov_distance
+from rmttheory.matrices.tracy_widom import TracyWidom, largest_singular_value_quantile
+from rmttheory.theorem.claims import Cell, Claim, Control, Parameter
+from rmttheory.theorem.planted import MOMENTS
+from rmttheory.theorem.verdicts import Band, Kind
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NullCase:
+    """Singular values of pure noise, descending: all of them or the largest only."""
+
+    values: HostArray
+    shape: tuple[int, int]
+    noise: Noise
+    level: float = math.nan
+
+
+def _draw(cell: Cell, stream: Stream, *, k: int | None = None) -> NullCase:
+    n = cell["n"]
+    shape = (n, cell["m"] if "m" in cell else max(2, round(cell["aspect"] * n)))
+    model = Spiked(shape, noise=cell["noise"])
+    return NullCase(
+        values=model.singular_values(stream, k=k)[0],
+        shape=shape,
+        noise=model.noise,  # type: ignore[arg-type]
+        level=cell.get("level", math.nan),
+    )
+
+
+def _distance(case: NullCase, *, transposed: bool = False) -> float:
+    n, m = case.shape
+    return kolmogorov_distance(case.values, _bulk(n / m if transposed else m / n))
+
+
+@functools.lru_cache(maxsize=64)
+def _bulk(aspect: float) -> Any:
+    return MarchenkoPastur(aspect).singular()
+
+
+_HEAVY = Control(
+    breaks="Student-t entries with 3 degrees of freedom: single entries reach past the edge.",
+    changes={"hypotheses": ()},
+    cell={"noise": "student-t:3", "n": 40, "m": 20},
+)
+
+MP_BULK = Claim(
+    id="mp_bulk",
+    kind=Kind.LIMIT,
+    statement=r"The empirical distribution of the singular values of $R$ tends to the Marchenko-Pastur law; "
+    r"its Kolmogorov distance is $O(1/n)$ up to logarithms.",
+    source="Marchenko and Pastur (1967); rate: Pillai and Yin, Ann. Appl. Probab. 24 (2014), rigidity",
+    hypotheses=(MOMENTS,),
+    parameters=(
+        Parameter(name="n", meaning="rows of R, a ladder", typical=(64, 128, 256, 512), low=8, high=65536),
+        Parameter(name="aspect", meaning="c = m / n", typical=0.5, low=1e-3, high=1e3),
+        Parameter(name="noise", meaning="law of R", typical="gaussian"),
+    ),
+    draw=_draw,
+    left=_distance,
+    rate=1.0,
+    trials=200,
+    loose_because="A limit has no right side to attain; its controls show that a wrong law is refuted.",
+    controls={
+        "unequal columns": Control(
+            breaks="Columns of R have log-normal variances.",
+            changes={"hypotheses": ()},
+            cell={"noise": "column-scaled:0.8"},
+        ),
+        "wrong aspect": Control(
+            breaks="c = n / m instead of m / n.",
+            changes={"left": functools.partial(_distance, transposed=True)},
+        ),
+    },
+    grids={
+        "quick": ({},),
+        "standard": ({"aspect": 0.25}, {"aspect": 1.0}, {"aspect": 4.0}, {"noise": "rademacher"}),
+        "full": tuple(
+            {"aspect": c, "noise": law}
+            for c in (0.25, 1.0, 4.0)
+            for law in ("gaussian", "rademacher", "uniform", "student-t:8")
+        ),
+    },
+)
+
+
+def _edge_quantile(case: NullCase) -> float:
+    return _largest(case.shape, case.level)
+
+
+@functools.lru_cache(maxsize=256)
+def _largest(shape: tuple[int, int], level: float) -> float:
+    return largest_singular_value_quantile(1 - level, shape, 1.0)
+
+
+def _naive_quantile(case: NullCase) -> float:
+    return _naive(case.shape, case.level)
+
+
+@functools.lru_cache(maxsize=256)
+def _naive(shape: tuple[int, int], level: float) -> float:
+    """The first-order centring: square roots of the dimensions, without Ma's half."""
+    a, b = (math.sqrt(size) for size in shape)
+    square = (a + b) ** 2 + (a + b) * (1 / a + 1 / b) ** (1 / 3) * float(TracyWidom(1).ppf(1 - level))
+    return math.sqrt(square / shape[0])
+
+
+def _around(cell: Cell, tolerance: float) -> Band:
+    level = cell["level"]
+    return Band(low=level - tolerance, high=level + tolerance, planned=level)
+
+
+_SHAPE = (
+    Parameter(name="n", meaning="rows of R", typical=200, low=4, high=65536),
+    Parameter(name="m", meaning="columns of R", typical=50, low=4, high=65536),
+)
+_LEVEL = Parameter(name="level", meaning="probability of exceeding", typical=0.1, low=0.05, high=0.95)
+_NOISE = Parameter(name="noise", meaning="law of R", typical="gaussian")
+
+TW_EDGE = Claim(
+    id="tw_edge",
+    kind=Kind.TAIL,
+    statement=r"The largest singular value of $R$ exceeds the Tracy-Widom quantile of a level, centred and "
+    r"scaled to second order, with that probability up to 0.02.",
+    source="Ma, Bernoulli 18 (2012); Johnstone, Ann. Statist. 29 (2001)",
+    hypotheses=(MOMENTS,),
+    parameters=(*_SHAPE, _LEVEL, _NOISE),
+    draw=functools.partial(_draw, k=1),
+    left=lambda case: float(case.values[0]),
+    right=_edge_quantile,
+    failure=functools.partial(_around, tolerance=0.02),
+    loose_because="A two-sided statement of a probability: neither side bounds the other.",
+    controls={
+        "first-order centring": Control(
+            breaks="Centred with sqrt(n) and sqrt(m) instead of sqrt(n - 1/2) and sqrt(m - 1/2).",
+            changes={"right": _naive_quantile},
+            cell={"n": 40, "m": 4},
+        ),
+        "heavy tails": _HEAVY,
+    },
+    grids={
+        "quick": ({},),
+        "standard": ({}, {"n": 100, "m": 100}, {"n": 50, "m": 200}, {"level": 0.5}),
+        "full": tuple(
+            {"n": n, "m": m, "level": level}
+            for n, m in ((100, 100), (200, 50), (100, 400), (1000, 500))
+            for level in (0.1, 0.5)
+        ),
+    },
+)
+
+
+def _fitted_edge(case: NullCase) -> float:
+    return fit_edge(case.values, case.shape, level=case.level).edge
+
+
+def _published_edge(case: NullCase, *, exponent_slip: bool, index_slip: bool) -> float:
+    """BEMA in one pass with slips of published code: ``x ** 4 / 3`` for ``x ** (4 / 3)``, bare ranks."""
+    p, n = min(case.shape), max(case.shape)
+    quantiles = _quantiles(p, n, 0.0 if index_slip else 0.5)
+    window = slice(math.ceil(p / 4), p - math.ceil(p / 4))
+    q, eigenvalues = quantiles[window], case.values[::-1][window] ** 2 * (case.shape[0] / n)
+    root = 1 + math.sqrt(p / n)
+    width = root**4 / 3 if exponent_slip else root ** (4 / 3)
+    reach = _standard_quantile(case.level) * n ** (-2 / 3) * (p / n) ** (-1 / 6) * width
+    return math.sqrt(float(q @ eigenvalues) / float(q @ q) * (root**2 + reach) * n / case.shape[0])
+
+
+@functools.lru_cache(maxsize=16)
+def _quantiles(p: int, n: int, shift: float) -> HostArray:
+    return MarchenkoPastur(p / n).ppf((np.arange(p) + shift) / p)
+
+
+@functools.lru_cache(maxsize=16)
+def _standard_quantile(level: float) -> float:
+    return float(TracyWidom(1).ppf(1 - level))
+
+
+def _blurred(cell: Cell) -> Band:
+    """A tenth of the event's standard deviation either way: 0.03 at level 0.1, 0.05 at 0.5."""
+    return _around(cell, 0.1 * math.sqrt(cell["level"] * (1 - cell["level"])))
+
+
+BEMA_LEVEL = Claim(
+    id="bema_level",
+    kind=Kind.TAIL,
+    statement=r"Pure noise of any unknown strength exceeds the edge that is fitted to its own spectrum at "
+    r"level $\beta$ with that probability, up to $0.1 \sqrt{\beta(1 - \beta)}$.",
+    source="Ke, Ma and Lin, J. Amer. Statist. Assoc. 118 (2023); the tolerance at finite size is ours",
+    hypotheses=(MOMENTS,),
+    parameters=(*(replace(size, typical=100) for size in _SHAPE), _LEVEL, _NOISE),
+    draw=_draw,
+    left=lambda case: float(case.values[0]),
+    right=_fitted_edge,
+    failure=_blurred,
+    loose_because="A two-sided statement of a probability: neither side bounds the other.",
+    controls={
+        "exponent slip": Control(
+            breaks="(1 + sqrt(gamma)) ** 4 / 3 instead of ** (4 / 3), as in published code.",
+            changes={"right": functools.partial(_published_edge, exponent_slip=True, index_slip=False)},
+            cell={"level": 0.5},
+        ),
+        "index slip": Control(
+            breaks="Quantiles are taken at (k - 1) / p instead of (k - 1/2) / p, as in published code.",
+            changes={"right": functools.partial(_published_edge, exponent_slip=False, index_slip=True)},
+            cell={"level": 0.5},
+        ),
+        "both slips": Control(
+            breaks="Both slips of published code at once, far out in the tail.",
+            changes={"right": functools.partial(_published_edge, exponent_slip=True, index_slip=True)},
+            cell={"level": 0.9},
+        ),
+        "heavy tails": _HEAVY,
+    },
+    grids={
+        "quick": ({}, {"level": 0.5}),
+        "standard": ({"level": 0.1}, {"level": 0.5}, {"level": 0.9}, {"m": 300}),
+        "full": tuple(
+            {"n": n, "m": m, "level": level}
+            for n, m in ((100, 100), (300, 100), (100, 300), (300, 300))
+            for level in (0.1, 0.5, 0.9)
+        ),
+    },
+)
+
+CLAIMS = (MP_BULK, TW_EDGE, BEMA_LEVEL)
