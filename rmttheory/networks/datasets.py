@@ -193,12 +193,12 @@ def _read_keras_file(path: Path) -> list[HostArray]:
 
 
 def _idx_files(folder: Path) -> list[Path]:
-    """The four files of an MNIST-like set in ``folder``, or an empty list if one is missing."""
-    found = [
-        folder / f"{stem}{end}" for stem in _MD5 for end in ("", ".gz") if (folder / f"{stem}{end}").is_file()
+    """Return the four files of an MNIST-like set in ``folder``, or none if one is missing."""
+    files = [
+        next((path for end in ("", ".gz") if (path := folder / f"{stem}{end}").is_file()), None)
+        for stem in _MD5
     ]
-    by_stem = {path.name.removesuffix(".gz"): path for path in reversed(found)}
-    return [by_stem[stem] for stem in _MD5] if len(by_stem) == len(_MD5) else []
+    return [path for path in files if path] if all(files) else []
 
 
 def _read_idx_files(files: list[Path], digests: dict[str, str] | None = None) -> list[HostArray]:
@@ -208,9 +208,7 @@ def _read_idx_files(files: list[Path], digests: dict[str, str] | None = None) ->
         with reading(path, "a readable IDX file"):
             data = read_bytes(path)
             if digests and md5(data, usedforsecurity=False).hexdigest() != digests[stem]:
-                msg = (
-                    "its content is not that of Fashion-MNIST; give the folder as the name to use it anyway."
-                )
+                msg = "its content is not that of Fashion-MNIST; to use it, give the folder as the name."
                 raise InvalidInput(msg)
             arrays.append(read_idx(data, dimensions=3 if "images" in stem else 1))
     return arrays
@@ -229,7 +227,7 @@ def _package_file(package: str, path: str, command: str) -> Path:
 def _read_csv(path: Path, *, columns: int, shape: str) -> HostArray:
     with reading(path, f"a table of {shape}"):
         text = read_bytes(path, limit=2**26).decode("ascii").splitlines()
-        table = np.loadtxt(text, dtype=np.uint8, delimiter=",", ndmin=2)
+        table = np.loadtxt(text or ["0"], dtype=np.uint8, delimiter=",", ndmin=2)
         if table.shape[1] != columns:
             msg = f"it has {table.shape[1]} columns."
             raise InvalidInput(msg)
@@ -273,7 +271,8 @@ def _samples(x: HostArray) -> HostArray:
     if x.ndim < 2 or x.size == 0 or (x.dtype != np.uint8 and x.dtype.kind != "f"):
         msg = f"samples must be unsigned bytes or floating-point rows, not {x.dtype} of shape {x.shape}."
         raise InvalidInput(msg)
-    rows = x.reshape(len(x), -1).astype(np.float32)
+    with np.errstate(over="ignore"):
+        rows = x.reshape(len(x), -1).astype(np.float32)
     if x.dtype == np.uint8:
         rows /= 255
     if not np.isfinite(rows).all():

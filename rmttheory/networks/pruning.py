@@ -15,7 +15,6 @@ import numpy as np
 
 from rmttheory.arrays import (
     Array,
-    HostArray,
     check_count,
     check_interval,
     check_matrix,
@@ -28,6 +27,9 @@ from rmttheory.matrices.edges import EdgeEstimate, fit_edge
 from rmttheory.matrices.ensembles import Draw
 from rmttheory.matrices.spikes import bulk_edge, shrink
 from rmttheory.networks.network import Network
+
+Method = Literal["bema", "bema-gamma", "fit", "median"]
+"""How `fit_edge` may fit."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,7 +66,7 @@ class Split:
 
 
 def remove_bulk(
-    W: Array, edge: float | None = None, *, method: str = "bema", level: float = 0.1, at_least: int = 0
+    W: Array, edge: float | None = None, *, method: Method = "bema", level: float = 0.1, at_least: int = 0
 ) -> Split:
     """Keep the singular values of ``W`` above the edge of its bulk, and their singular vectors.
 
@@ -94,13 +96,12 @@ def remove_bulk(
     """
     check_count(at_least, "at_least", low=0)
     U, s, V = _svd(W)
-    values = _host(s)
     estimate = None
     if edge is None:
-        estimate = fit_edge(values, W.shape, method=method, level=level)
+        estimate = fit_edge(s, W.shape, method=method, level=level)
         edge = estimate.edge
     check_interval(edge, "edge", low=0, closed="low")
-    rank = max(int(np.sum(values > edge)), min(at_least, len(values)))
+    rank = max(int(np.sum(to_host(s) > edge)), min(at_least, s.shape[0]))
     return _low_rank(W, U, s, V, rank=rank, method="truncation", edge=edge, estimate=estimate)
 
 
@@ -109,7 +110,7 @@ def shrink_bulk(
     edge: float | None = None,
     *,
     loss: Literal["frobenius", "operator", "nuclear"] = "frobenius",
-    method: str = "bema",
+    method: Method = "bema",
 ) -> Split:
     """Shrink the singular values of ``W`` to estimate its signal best in a given norm; the bulk goes to 0.
 
@@ -136,13 +137,13 @@ def shrink_bulk(
         If ``W`` is not a finite matrix, the edge is not positive, or none can be fitted.
     """
     U, s, V = _svd(W)
-    values, c = _host(s), W.shape[1] / W.shape[0]
+    c = W.shape[1] / W.shape[0]
     estimate = None
     if edge is None:
-        estimate = fit_edge(values, W.shape, method=method)
+        estimate = fit_edge(s, W.shape, method=method)
         edge = estimate.bulk_edge
     g = (check_interval(edge, "edge", low=0) / bulk_edge(c)) ** 2
-    shrunk = shrink(values, c, g, loss=loss)
+    shrunk = shrink(to_host(s), c, g, loss=loss)
     rank = int(np.sum(shrunk > 0))
     return _low_rank(W, U, like(shrunk, s), V, rank=rank, method="shrinkage", edge=edge, estimate=estimate)
 
@@ -193,11 +194,12 @@ def oracle(draw: Draw) -> Split:
 
 
 def prune_every(
-    period: int, *, method: str = "bema", level: float = 0.1
+    period: int, *, method: Method = "bema", level: float = 0.1
 ) -> Callable[[Network, int], Network | None]:
     """Return a ``prune=`` argument for `train`: remove the bulk of every layer but the last.
 
-    The last layer is left alone: cut below the number of classes, it could not tell them apart.
+    The edge of a layer is fitted when it is first pruned, and used again later: a truncated layer has no bulk
+    left to fit. The last layer is left alone: cut below the number of classes, it could not tell them apart.
 
     Parameters
     ----------
@@ -207,12 +209,17 @@ def prune_every(
         As for `remove_bulk`.
     """
     check_count(period, "period")
+    edges: dict[int, float | None] = {}
 
     def prune(network: Network, epoch: int) -> Network | None:
         if epoch % period:
             return None
+        if epoch == period:  # a new run
+            edges.clear()
         for index, layer in enumerate(network.layers[:-1]):
-            network = network.replace(index, remove_bulk(layer.weight, method=method, level=level).kept)
+            split = remove_bulk(layer.weight, edges.get(index), method=method, level=level)
+            edges[index] = split.edge
+            network = network.replace(index, split.kept)
         return network
 
     return prune
@@ -222,10 +229,6 @@ def _svd(W: Array) -> tuple[Array, Array, Array]:
     check_matrix(W, "W")
     U, s, V = namespace(W).linalg.svd(W, full_matrices=False)
     return U, s, V
-
-
-def _host(s: Array) -> HostArray:
-    return to_host(s).astype(np.float64)
 
 
 def _low_rank(

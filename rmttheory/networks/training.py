@@ -218,7 +218,7 @@ def _measure(network: Network, half: Half) -> tuple[float, float]:
     xp, samples = namespace(x), x.shape[0]
     loss = right = 0.0
     for first in range(0, samples, _CHUNK):
-        chunk = slice(first, first + _CHUNK)
+        chunk = slice(first, min(first + _CHUNK, samples))
         logits = network.unchecked_logits(x[chunk, :])
         mask = one_hot(labels[chunk], logits.shape[1])
         loss += scalar(xp.sum(sample_losses(logits, mask)))
