@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import rmttheory
+
+sys.path.insert(0, str(Path(__file__).parent))
+import claims_page
 
 project = "rmttheory"
 author = "The rmttheory developers"
@@ -41,4 +47,5 @@ def _give_source_a_section(app, what, name, obj, options, lines):  # noqa: ARG00
 
 
 def setup(app):
+    claims_page.write(Path(__file__).parent / "claims")
     app.connect("autodoc-process-docstring", _give_source_a_section, priority=100)  # before numpydoc
