@@ -65,13 +65,14 @@ class _Bulk(Law):
         """Probability of a value at most ``x``; includes the atom, exactly 1 from the upper edge on."""
         sin, cos = self._halves(x)
         inside = self.atom + self._weight * _mass(-self._root, self._gap, cos, sin)
-        return np.where(x < 0, 0.0, inside)
+        return np.where(x < 0, 0.0, np.minimum(inside, 1.0))
 
     @elementwise
     def sf(self, x: HostArray) -> HostArray:
         """Probability of a value above ``x``, with full relative accuracy up to the upper edge."""
         sin, cos = self._halves(x)
-        return np.where(x < 0, 1.0, self._weight * _mass(self._root, self._gap, sin, cos))
+        above = self._weight * _mass(self._root, self._gap, sin, cos)
+        return np.where(x < 0, 1.0, np.minimum(above, 1.0))
 
     @elementwise
     def ppf(self, q: HostArray) -> HostArray:
@@ -312,10 +313,11 @@ class SingularMarchenkoPastur(_Bulk):
 
     def _halves(self, x: HostArray) -> tuple[HostArray, HostArray]:
         lower, upper = self._edges
-        below = np.clip((x - lower[0]) - lower[1], 0.0, self._width)
-        above = np.clip((upper[0] - x) + upper[1], 0.0, 2 * upper[0])
-        sin = np.sqrt(above) * np.sqrt(np.clip(upper[0] + x, 0.0, 2 * upper[0])) / self._width
-        cos = np.sqrt(below) * np.sqrt(np.clip(lower[0] + x, 0.0, 2 * upper[0])) / self._width
+        x = np.clip(x, 0.0, 2 * upper[0])  # infinite factors would meet zeros
+        above = np.maximum(((upper[0] - x) + upper[1]) / self._width, 0.0)
+        below = np.maximum(((x - lower[0]) - lower[1]) / self._width, 0.0)
+        sin = np.sqrt(above) * np.sqrt((upper[0] + x) / self._width)
+        cos = np.sqrt(below) * np.sqrt((lower[0] + x) / self._width)
         return np.minimum(sin, 1.0), np.minimum(cos, 1.0)
 
     def _density(self, x: HostArray) -> HostArray:

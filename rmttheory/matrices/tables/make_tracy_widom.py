@@ -2,8 +2,8 @@
 
 The Hastings-McLeod solution ``q`` of ``q'' = s q + 2 q**3``, ``q(s) ~ Ai(s)``, is continued from ``s = 30``
 to the left by Taylor steps with 120 digits: the equation amplifies an initial error (1e-95, by which ``q``
-differs from ``Ai``) by about 1e37 down to ``s = -20``, which leaves some 50 digits. With ``J`` the integral of ``q``
-over ``(s, inf)`` and ``log F2 = -integral of (x - s) q(x)**2`` over ``(s, inf)``::
+differs from ``Ai``) by about 1e37 down to ``s = -20``, which leaves some 50 digits. With ``J`` the integral
+of ``q`` over ``(s, inf)`` and ``log F2 = -integral of (x - s) q(x)**2`` over ``(s, inf)``::
 
     F1 = sqrt(F2) exp(-J/2)        F4(s / sqrt(2)) = sqrt(F2) cosh(J/2)
 
@@ -77,7 +77,7 @@ def airy_start(s: Number) -> tuple[Number, Number, Number, Number]:
 
 
 def expand(s: Number, start: tuple[Number, Number, Number, Number]) -> tuple[Segment, list[Number]]:
-    """Expand everything about ``s``, given ``q, q', J, log F2`` there; also return the coefficients of ``q``."""
+    """Expand everything about ``s``, given ``q, q', J, log F2`` there; also return the series of ``q``."""
     q, slope, integral, log_f2 = start
     a, square = [q, slope], []
     for k in range(ORDER):
