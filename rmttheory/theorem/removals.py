@@ -149,7 +149,9 @@ class RemovalCase:
         label = best != np.argmax(self.after, axis=1)
         right = (confidence > 0) != (margins(self.after, self.labels) > 0)
         beyond = np.maximum(sizes - 6 * self.rounding, 0.0)
-        return beyond / np.maximum(np.tile(self.radii, 2), TINY), np.concatenate([label, right])
+        with np.errstate(over="ignore"):  # nothing was removed: every margin is safe, infinitely so
+            ratios = beyond / np.maximum(np.tile(self.radii, 2), TINY)
+        return ratios, np.concatenate([label, right])
 
     @functools.cached_property
     def rounding(self) -> float:
