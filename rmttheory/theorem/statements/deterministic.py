@@ -118,13 +118,15 @@ _HYPOTHESES = (
 
 
 def _two_logits(bias: float) -> RemovalCase:
-    """One hidden number, ``2 - theta``, that one logit loses and the other gains."""
+    """One hidden number, from 1 to 2 times the input, that one logit loses and the other gains."""
     layers = (
         Dense(np.array([[1.0]]), None),
         Dense(np.array([[-1.0], [1.0]]), np.array([bias, 0.0]), "identity"),
     )
-    one = np.ones((1, 1))
-    return RemovalCase(network=Network(layers), index=0, S=2 * one, R=-one, x=one, labels=np.array([0]))
+    one, x = np.ones((1, 1)), np.array([[1.0], [0.01]])
+    return RemovalCase(
+        network=Network(layers), index=0, S=2 * one, R=-one, x=x, labels=np.zeros(2, dtype=int)
+    )
 
 
 def _product_of_operator_norms(case: RemovalCase) -> float:
