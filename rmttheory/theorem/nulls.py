@@ -72,8 +72,11 @@ class Extraction:
 
 
 def draws_for(level: float) -> int:
-    """Number of null draws: enough for a two-sided rank test at ``level``, and at least 199."""
-    return max(199, math.ceil(2 / level) - 1)
+    """Number of null draws with which a two-sided rank test nearly exhausts ``level``, and at least 204.
+
+    A little above ``2 / level``: with exactly that many, rank 2 would give the level itself and pass.
+    """
+    return max(204, math.ceil(2.05 / level) - 1)
 
 
 def rank_test(observed: HostArray, null: HostArray) -> RankTest:
