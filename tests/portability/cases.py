@@ -15,7 +15,7 @@ import numpy as np
 from places import Place
 
 from rmttheory import arrays, matrices, networks
-from rmttheory.theorem import certificates
+from rmttheory.theorem import certificates, examination
 
 
 @dataclass(frozen=True)
@@ -201,6 +201,13 @@ CASES: dict[str, Case] = {
     "certificates.gaussian_radius": Case(
         lambda p: certificates.gaussian_radius(p.put(VALUES), 2.0, n=9, g=1.0, samples=5, delta=0.1), slack=16
     ),
+    # The network is copied to the host, its numbers unchanged, and all else happens there.
+    "examination.examine": Case(
+        lambda p: [
+            layer.to_dict()
+            for layer in examination.examine(_network(p), _data(), stream=arrays.Stream(1)).layers
+        ]
+    ),
 }
 """Calls by ``floor.function``, a slash and a variant where one call does not reach all of it."""
 
@@ -209,8 +216,7 @@ HOST_ONLY = {
         arrays.check_choice arrays.check_count arrays.check_interval arrays.check_shape
         arrays.as_stream arrays.Stream.child arrays.Stream.at arrays.Stream.generator
         matrices.parse_noise networks.decay networks.prune_every networks.load_dataset
-        networks.Network.save networks.Network.load networks.Dataset.describe networks.Trained.to_dict
-        matrices.Spectrum.to_dict matrices.SpikeEstimate.to_dict matrices.EdgeEstimate.to_dict
+        networks.Network.save networks.Network.load networks.Dataset.describe
     """,
     "laws and formulas of host numbers": """
         matrices.bulk_edge matrices.lower_edge matrices.spike_threshold matrices.outlier matrices.overlaps
