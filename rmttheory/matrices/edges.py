@@ -109,7 +109,8 @@ class EdgeEstimate:
         then kept for the shape. Above 256 values the null is that of 256, moved as the largest fluctuation of
         a counting function moves: by ``(sqrt(2) / pi) (log p - 3/4 log log p)`` in units of ``1 / p`` (the
         leading order of log-correlated fields; it holds within 0.05 up to 2048 values, measured). For
-        ``bema-gamma``: 199 spectra with the fitted ``gamma_shape``, not refitted, which errs on the high
+        ``median``, whose ``g`` fluctuates more, values there come out too small: 0.05 is really 0.1 at 1200.
+        For ``bema-gamma``: 199 spectra with the fitted ``gamma_shape``, not refitted, which errs on the high
         side.
         """
         (n, m), p = self.shape, min(self.shape)
