@@ -167,7 +167,7 @@ def train(
         if progress:
             progress(history[-1])
     return Trained(
-        network=_copy(live),
+        network=live,
         history=tuple(history),
         data=data.describe(),
         settings=settings,
