@@ -35,6 +35,7 @@ default_role = "py:obj"
 html_theme = "pydata_sphinx_theme"
 html_title = "rmttheory"
 html_show_sourcelink = False
+html_sidebars = {"*": [], "claims/*": []}  # they have no pages below them
 html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
 
 
