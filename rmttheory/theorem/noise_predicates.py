@@ -16,6 +16,9 @@ from rmttheory.theorem import nulls
 from rmttheory.theorem.hypotheses import Knowable, Measurement, Predicate, at_least, at_most, normal_quantile
 from rmttheory.theorem.trained import TrainedLayer
 
+TAIL = 10
+"""Least number of entries that make a tail."""
+
 _NO_INPUT = "The kept directions hold every input: the removed part is never reached."
 
 BULK_VECTORS = 64
@@ -42,10 +45,13 @@ def _entries(layer: TrainedLayer, *, permute: bool) -> Measurement:
 def _moments(layer: TrainedLayer) -> Measurement:
     from scipy.special import gammainccinv
 
-    entries = np.abs(layer.kept + layer.removed).ravel()
-    count = max(10, entries.size // 500)
-    top = np.partition(entries, -count - 1)[-count - 1 :]
-    hill = count / float(np.sum(np.log(np.sort(top)[1:] / top.min())))
+    entries = np.sort(np.abs(layer.kept + layer.removed), axis=None)
+    entries = entries[entries > 0]
+    count = max(TAIL, entries.size // 500)
+    if entries.size <= count:
+        return at_least(0.0, 0.0, f"At most {TAIL} entries are not 0: too few to see a tail.")
+    total = float(np.sum(np.log(entries[-count:] / entries[-count - 1])))
+    hill = count / max(total, count * np.finfo(float).eps)
     # under a Pareto tail of exponent 4, 4 count / hill has the Gamma(count) law
     least = 4 * count / float(gammainccinv(count, layer.level))
     kurtosis = float(entries.size * np.sum(entries**4) / np.sum(entries**2) ** 2)

@@ -237,6 +237,39 @@ def test_controls_break_what_they_are_meant_to_break_and_little_else():
     assert BY_ID["delocalised"].check(strong_spike()).margin >= 0
 
 
+def test_values_of_what_is_computed_outright():
+    """Each formula once more, by hand, on a layer of round numbers."""
+    layer = planted(W=np.diag([9.0, 5.0, 4.0, 0.5, 0.4, 0.3]) + 0.0)
+    layer = replace(
+        layer,
+        rank=2,
+        estimate=replace(layer.estimate, spikes=2, g=0.01, bulk_edge=0.2),
+        inputs=np.array([[3.0, 4, 0, 0, 0, 0], [0, 0, 2, 0, 0, 0]]),
+        confidences=np.array([40.0, -6.0]),
+        lipschitz=0.5,
+    )
+    value = {name: BY_ID[name].check(layer).value for name in BY_ID if not BY_ID[name].of_noise}
+    a = 0.5 * np.array([5.0, 2.0]) * math.sqrt(math.log(12) / 6)
+    assert value["outer_scale"] == pytest.approx(np.median(4 * math.sqrt(2) * a / [40, 6]))
+    # radii 0.5 |v| sqrt(2 * 0.01 * log(2 * 6 * 2 / 0.01) / 6) = 0.402 and 0.161
+    assert value["margin"] == 1.0
+    near = replace(layer, confidences=np.array([0.81, -0.33]))
+    assert BY_ID["margin"].check(near).value == 1.0
+    near = replace(layer, confidences=np.array([0.80, -0.33]))
+    assert BY_ID["margin"].check(near).value == 0.5
+    assert value["finite_samples"] == pytest.approx(2 / 6)
+    assert value["low_rank"] == pytest.approx(2 / 6)
+    assert value["gap"] == pytest.approx(0.2 / (5 - 4))
+    assert value["distinct"] == pytest.approx((9 - 5) / math.sqrt(2 * 0.01 / 6))
+    # theta (1 + g / theta^2) = s for a square layer
+    theta = [(s + math.sqrt(s * s - 0.04)) / 2 for s in (9, 5)]
+    assert value["signal_norm"] == pytest.approx(math.sqrt(sum(t * t for t in theta) / 6))
+    assert value["supercritical"] == pytest.approx(theta[1] / 0.1)
+    # the largest coordinate of a coordinate vector, over what one of six uniform ones would reach
+    assert value["delocalised"] > 1
+    assert value["entrywise_signal"] == np.sum(np.array([9, 5, 4, 0.5, 0.4, 0.3]) > 0.1721)
+
+
 def test_mask_holds_for_disjoint_supports():
     layer = planted()
     W = layer.kept + layer.removed
@@ -287,6 +320,14 @@ def test_inputs_that_never_reach_the_removed_part():
         still = replace(layer, inputs=v, confidences=np.ones(len(v)))
         for name in ("subgaussian_rows", "independent_path"):
             assert BY_ID[name].check(still).margin == 0
+
+
+def test_tail_of_few_or_equal_entries():
+    """Sparse layers have no tail to see; signs have the lightest of all."""
+    assert BY_ID["moments"].check(planted(W=np.diag(np.arange(1.0, 11)))).margin == 0
+    equal = BY_ID["moments"].check(planted(W=np.sign(gaussian(rng_of("signs")))))
+    assert math.isfinite(equal.value)
+    assert equal.margin > 1e15
 
 
 def test_truncated_spike_along_the_data_breaks_independence():
