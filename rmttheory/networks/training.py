@@ -152,15 +152,15 @@ def train(
         order = stream.child("order", epoch).generator().permutation(data.train_x.shape[0])
         with np.errstate(over="ignore", invalid="ignore"):
             for first in range(0, len(order), batch):
-                chosen = order[first : first + batch]
-                _step(live, velocity, _take(train_half, chosen), rate=now, momentum=momentum, l1=l1, l2=l2)
-            diverged = not _finite(live)
-        pruned = prune(_copy(live), epoch + 1) if prune and not diverged else None
+                chosen = _take(train_half, order[first : first + batch])
+                _step(live, velocity, chosen, rate=now, momentum=momentum, l1=l1, l2=l2)
+            finite = _finite(live)
+        pruned = prune(_copy(live), epoch + 1) if prune and finite else None
         if pruned is not None:
             _overwrite(live, pruned)
         with np.errstate(over="ignore", invalid="ignore"):
             measured = (*_measure(live, train_half), *_measure(live, test_half), penalty(live, l1=l1, l2=l2))
-        if diverged or not all(map(math.isfinite, measured)):
+        if not (finite and all(map(math.isfinite, measured))):
             msg = f"The loss stopped being finite in epoch {epoch + 1}, at rate {now:g}: `rate` is too large."
             raise InvalidInput(msg)
         history.append(Epoch(epoch + 1, now, *measured, pruned=pruned is not None))
