@@ -22,14 +22,14 @@ EPS = 2.0**-52
 
 class TestDataPath:
     R = np.array([[1.0, -2.0, 0.0], [3.0, 1.0, 1.0]])
-    V = np.array([[1.0, 1.0, 1.0], [0.0, -1.0, 2.0], [0.0, 0.0, 0.0]])
+    V = np.array([[1.0, 1.0, 1.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
 
     def test_changes_by_hand(self):
-        assert sup_change(self.R, self.V).tolist() == [5.0, 2.0, 0.0]
+        assert sup_change(self.R, self.V).tolist() == [5.0, 3.0, 0.0]
 
     def test_budget_by_hand(self):
-        assert data_path_budget(self.R, self.V, 1.5) == pytest.approx(2 * 1.5 * 7 / 3)
-        assert data_path_budget(self.R, self.V, np.array([1.0, 2.0, 9.0])) == pytest.approx(2 * 9 / 3)
+        assert data_path_budget(self.R, self.V, 1.5) == pytest.approx(2 * 1.5 * 8 / 3)
+        assert data_path_budget(self.R, self.V, np.array([1.0, 2.0, 9.0])) == pytest.approx(2 * 11 / 3)
 
     @pytest.mark.parametrize(
         ("inputs", "lipschitz", "match"),
