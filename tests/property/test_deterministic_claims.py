@@ -3,8 +3,10 @@
 Hypothesis climbs the ratio of left to right: a claim that survives has been attacked where it is tightest.
 """
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from types import SimpleNamespace
 
 import mpmath
 import numpy as np
@@ -16,6 +18,7 @@ from hypothesis.extra.numpy import arrays
 from rmttheory.arrays import Stream
 from rmttheory.networks import Dense, Network, accuracy
 from rmttheory.theorem.certificates import data_path_budget
+from rmttheory.theorem.claims import verify
 from rmttheory.theorem.removals import LogitCase, RemovalCase, draw_logits, draw_removal
 from rmttheory.theorem.statements.deterministic import (
     CE_LIPSCHITZ,
@@ -24,6 +27,7 @@ from rmttheory.theorem.statements.deterministic import (
     FROBENIUS_CERTIFICATE,
     MARGIN_STABILITY,
 )
+from rmttheory.theorem.verdicts import Outcome
 
 SEARCH = settings(max_examples=300)
 SMALL = st.floats(-4, 4, allow_subnormal=False)
@@ -172,3 +176,32 @@ def test_slack_covers_the_rounding_of_a_network(trial):
         assert abs(case.losses[1] - case.losses[0] - (losses[1] - losses[0])) <= case.loss_rounding
     # a hundred roundings of the largest number on the way, but not enough to hide one percent of a bound
     assert case.loss_rounding <= 1e-11 * (1 + np.max(np.abs(case.before)))
+
+
+def test_hypotheses_see_what_they_name():
+    case = draw_removal(DET_CE_PATH.cell(), Stream(3))
+    split, activation = DET_CE_PATH.hypotheses
+    assert split.check(case).margin >= 0
+    assert activation.check(case).margin >= 0
+    assert split.check(replace(case, R=case.R + 1e-12)).margin < 0
+    steep = SimpleNamespace(activate=lambda z: 1.001 * z)
+    bent = SimpleNamespace(layers=(*case.network.layers[: case.index], steep))
+    assert activation.check(SimpleNamespace(network=bent, index=case.index)).margin < 0
+
+
+@pytest.mark.parametrize("claim", [DET_CE_PATH, MARGIN_STABILITY, FROBENIUS_CERTIFICATE], ids=lambda c: c.id)
+@pytest.mark.parametrize(
+    "cell",
+    [
+        {"n": 1},
+        {"n": 1, "depth": 1, "classes": 2, "samples": 1},
+        {"depth": 20},
+        {"classes": 1000, "samples": 2},
+        {"n": 200, "depth": 2, "samples": 50},
+    ],
+    ids=str,
+)
+def test_corners_of_the_parameter_ranges(claim, cell):
+    verdict = verify(claim, trials=20, **cell)
+    assert verdict.outcome is Outcome.CONSISTENT, verdict.why
+    assert verdict.admissible == 20
