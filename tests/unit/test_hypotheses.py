@@ -7,7 +7,9 @@ many seeds, and their power, is shown in ``tests/statistical/test_hypothesis_nul
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -216,6 +218,17 @@ CONTROLS = {
 
 def test_every_predicate_that_can_fail_has_a_control():
     assert set(CONTROLS) | UNKNOWABLE == set(BY_ID)
+
+
+def test_the_page_lists_every_predicate_with_what_can_be_known():
+    page = (Path(__file__).parents[2] / "docs" / "hypotheses.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|.*\| ([a-z ]+) \|$", page, flags=re.MULTILINE)
+    words = {
+        Knowable.VERIFIABLE: "verifiable",
+        Knowable.FALSIFIABLE: "falsifiable",
+        Knowable.UNIDENTIFIABLE: "not identifiable",
+    }
+    assert rows == [(predicate.id, words[predicate.knowable]) for predicate in PREDICATES]
 
 
 @pytest.mark.parametrize(
