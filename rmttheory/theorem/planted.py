@@ -208,6 +208,14 @@ def _moments(case: Any) -> Measurement:
     )
 
 
+def _gaussian_law(case: Any) -> Measurement:
+    return at_least(
+        float(isinstance(case.noise, Gaussian)),
+        1.0,
+        "by construction: the law that the entries are drawn from",
+    )
+
+
 def _moments_or_rotations(case: SpikedCase) -> Measurement:
     if isinstance(case.noise, HaarRotated):
         return at_least(math.inf, 0.0, "rotation invariant by construction")
@@ -290,6 +298,9 @@ MOMENTS_OR_ROTATIONS = Hypothesis(
     check=_moments_or_rotations,
 )
 IID_GAUSSIAN = Hypothesis(id="iid_gaussian", statement="Entries of R are iid N(0, g/n).", check=_iid_gaussian)
+GAUSSIAN_LAW = Hypothesis(
+    id="iid_gaussian", statement="Entries of R are iid normal, by construction.", check=_gaussian_law
+)
 INDEPENDENT_PATH = Hypothesis(
     id="independent_path", statement="R is independent of the inputs v of its layer.", check=_independent_path
 )

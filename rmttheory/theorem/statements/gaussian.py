@@ -18,7 +18,6 @@ from rmttheory.matrices.noise import parse_noise
 from rmttheory.networks.layers import Dense
 from rmttheory.networks.losses import margins
 from rmttheory.networks.network import Network
-from rmttheory.theorem.certificates import width_where_radius_speaks
 from rmttheory.theorem.claims import Cell, Claim, Control, Parameter
 from rmttheory.theorem.planted import (
     IID_GAUSSIAN,
@@ -152,20 +151,38 @@ def _protectable(case: NetworkCase) -> float:
     return float(np.max(margins(case.before, best) / (2 * _stated_radius(case))))
 
 
-def _width_for_labels(case: NetworkCase) -> float:
-    """Width at which the radius protects some label, if the row sums of the readout stay what they are.
+def _stretch(case: NetworkCase, width: float) -> float:
+    """Largest row sum of the readout at another width; a standard readout has sums of ``sqrt(2 n / pi)``."""
+    if case.cell["readout"] == "bounded":
+        return case.lipschitz
+    return case.lipschitz + math.sqrt(2 * width / math.pi) - math.sqrt(2 * len(case.R) / math.pi)
 
-    Those of a standard readout grow like ``sqrt(2 n / pi)``, which cancels the decay of ``|R v|_inf``.
-    """
-    if case.cell["readout"] == "standard":
-        return math.inf
-    stretch = case.lipschitz * np.sqrt(np.sum(case.v**2, axis=1))
-    confidence = margins(case.before, np.argmax(case.before, axis=1))
-    best = int(np.argmax(confidence / stretch))
-    cell = case.cell
-    return width_where_radius_speaks(
-        float(stretch[best]), float(confidence[best]), g=case.g, samples=cell["samples"], delta=cell["delta"]
-    )
+
+def _radius_at(case: NetworkCase, width: float, delta: float) -> float:
+    """Certified radius at another width for an input of the layer of norm 1."""
+    samples = case.cell["samples"]
+    return _stretch(case, width) * math.sqrt(2 * case.g * math.log(2 * width * samples / delta) / width)
+
+
+def _width_for_labels(case: NetworkCase) -> float:
+    """Width at which the radius protects some label, with norms and margins what they are without ``R``."""
+    confidence = margins(case.after, np.argmax(case.after, axis=1))
+    best = float(np.max(confidence / np.sqrt(np.sum(case.v**2, axis=1))))
+    return _least_width(lambda n: 2 * _radius_at(case, n, case.cell["delta"]) < best, above=len(case.R))
+
+
+def _least_width(speaks: Callable[[float], bool], *, above: int) -> float:
+    """Least width over ``above`` at which a bound speaks that improves with width; inf if it never does."""
+    high = 2 * above
+    while not speaks(high):
+        high *= 2
+        if high > 2**1000:
+            return math.inf
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if speaks(middle) else (middle, high)
+    return float(high)
 
 
 def _draw_aligned(cell: Cell, stream: Stream) -> NetworkCase:
@@ -264,7 +281,7 @@ FINITE_CONFIDENCE = Claim(
             {"readout": "standard"},
             {"n": 1024},
             {"samples": 200, "delta": 0.01},
-            {"noise": "gaussian", "g": 0.25, "strength": 1.0},
+            {"g": 0.25, "strength": 1.0},
         ),
         "full": tuple(
             {"n": n, "readout": kind, "strength": theta, "samples": 50}
@@ -304,31 +321,14 @@ def _reward(case: NetworkCase) -> float:
 
 def _width_for_decrease(case: NetworkCase) -> float:
     """Width at which a decrease would be certified, with ``|R|_F^2 = g n`` and ``|S|_F`` what it is here."""
-    cell, n = case.cell, len(case.R)
-    if cell["decay"] == 0:
-        return math.inf
-    growth = 0.5 if cell["readout"] == "standard" else 0.0
-    logarithm = math.log(4 * n * cell["samples"] / cell["delta"])
-    radii, cross = _cross_entropy_bound(case) / math.sqrt(logarithm), _cross_term_bound(case)
+    decay, delta = float(case.cell["decay"]), case.cell["delta"]
+    norm, cross = float(np.mean(np.sqrt(np.sum(case.v**2, axis=1)))), _cross_term_bound(case)
 
-    def speaks(width: float) -> bool:
-        ratio = width / n
-        new = math.sqrt(logarithm + math.log(ratio)) * ratio ** (growth - 0.5) * radii
-        return bool(new + cross / math.sqrt(ratio) < cell["decay"] * case.g * width)
+    def speaks(n: float) -> bool:
+        bound = 2 * norm * _radius_at(case, n, delta / 2) + cross * math.sqrt(len(case.R) / n)
+        return bound < decay * case.g * n
 
-    return _least_width(speaks, above=n)
-
-
-def _least_width(speaks: Callable[[float], bool], *, above: int) -> float:
-    """Least width over ``above`` at which a bound that only improves with width speaks."""
-    high = 2 * above
-    while not speaks(high):
-        high *= 2
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if speaks(middle) else (middle, high)
-    return float(high)
+    return _least_width(speaks, above=len(case.R))
 
 
 LOSS_REDUCTION_GAUSSIAN = Claim(
@@ -377,7 +377,7 @@ LOSS_REDUCTION_GAUSSIAN = Claim(
         "standard": ({}, {"decay": 1e-4}, {"n": 1024}, {"readout": "standard"}),
         "full": tuple(
             {"n": n, "decay": decay, "readout": kind}
-            for n in (64, 256, 1024)
+            for n in (128, 256, 1024)
             for decay in (1e-4, 1e-3, 1e-2)
             for kind in ("bounded", "standard")
         ),
