@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-EPILOG = "Exit status: 0 nothing refuted, 1 something refuted, 2 bad input, 130 interrupted (partial results kept)."
+EPILOG = (
+    "Exit status: 0 nothing refuted, 1 something refuted, 2 bad input, 130 interrupted (results are kept)."
+)
 
 
 def _shared(command: Command) -> Command:
@@ -48,11 +52,17 @@ def app() -> None:
 
 @app.command(epilog=EPILOG)
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--preset", default="quick", show_default=True, help="quick, standard or full: cells and trials.")
+@click.option(
+    "--preset", default="quick", show_default=True, help="quick, standard or full: cells and trials."
+)
 @click.option("--data", help="Data set of the trained network: a name, a folder or a .npz file.")
-@click.option("--n", "widths", default="", help="Width, or three or more between commas for limit statements.")
+@click.option(
+    "--n", "widths", default="", help="Width, or three or more between commas for limit statements."
+)
 @click.option("--out", metavar="DIR", help="Folder for verdicts.json, the report and its figures.")
-@click.option("--replay", metavar="FILE", help="Draw the trial of a counterexample file again, and nothing else.")
+@click.option(
+    "--replay", metavar="FILE", help="Draw the trial of a counterexample file again, and nothing else."
+)
 @_parallel
 @_shared
 def verify(
@@ -100,8 +110,10 @@ def verify(
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @_parallel
 @_shared
-def controls(ids: tuple[str, ...], jobs: int | None, alpha: float, seed: int, as_json: bool, quiet: bool) -> int:
-    """Judge broken variants of claims: each must be refuted, or the evidence for the claim is worth nothing."""
+def controls(
+    ids: tuple[str, ...], jobs: int | None, alpha: float, seed: int, as_json: bool, quiet: bool
+) -> int:
+    """Judge broken variants of claims: if one is not refuted, the evidence for its claim is worth nothing."""
     from rmttheory.studies.pool import usable_cores
     from rmttheory.studies.terminal import print_controls, watching
     from rmttheory.studies.verification import verify_controls
@@ -130,16 +142,21 @@ def claims(as_json: bool) -> int:
         click.echo(json.dumps(listed, indent=1))
         return 0
     print_table(
-        ("claim", "kind", "statement"), [(one["id"], one["kind"], to_text(one["statement"])) for one in listed]
+        ("claim", "kind", "statement"),
+        [(one["id"], one["kind"], to_text(one["statement"])) for one in listed],
     )
     return 0
 
 
 @app.command()
-@click.option("--shape", required=True, metavar="NxM", help="Rows (outputs) x columns (inputs), such as 4000x2000.")
+@click.option(
+    "--shape", required=True, metavar="NxM", help="Rows (outputs) x columns (inputs), such as 4000x2000."
+)
 @click.option("--spikes", default="", metavar="LIST", help="Singular values of the signal, such as 1.5,1.2.")
 @click.option("--noise", default="gaussian", show_default=True, help="Law of the noise, such as student-t:5.")
-@click.option("--g", type=float, default=1.0, show_default=True, help="Noise level: entries have variance g/n.")
+@click.option(
+    "--g", type=float, default=1.0, show_default=True, help="Noise level: entries have variance g/n."
+)
 @click.option("--out", metavar="FILE", help="Figure to write: .png, .pdf or .svg.")
 @_shared
 def spectrum(
@@ -160,20 +177,24 @@ def spectrum(
     elif not quiet:
         click.echo("\n".join(spectrum_lines(study)))
     if target:
-        from rmttheory.studies.report import save_spectrum
+        from rmttheory.studies.pictures import save_spectrum
 
         save_spectrum(study, target)
     return 0
 
 
 @app.command()
-@click.option("--data", default="fashion-mnist-3000", show_default=True, help="A name, a folder or a .npz file.")
+@click.option(
+    "--data", default="fashion-mnist-3000", show_default=True, help="A name, a folder or a .npz file."
+)
 @click.option("--sizes", default="256,256", show_default=True, help="Widths of the hidden layers.")
-@click.option("--epochs", type=int, default=20, show_default=True)
-@click.option("--rate", type=float, default=0.02, show_default=True, help="Learning rate.")
+@click.option("--epochs", type=int, default=40, show_default=True)
+@click.option("--rate", type=float, default=0.03, show_default=True, help="Learning rate.")
 @click.option("--l1", type=float, default=0.0, show_default=True, help="Weight of the sum of |W_ij|.")
-@click.option("--l2", type=float, default=0.001, show_default=True, help="Weight of the sum of W_ij^2.")
-@click.option("--prune/--no-prune", default=False, help="Remove the bulk of all layers but the last as it trains.")
+@click.option("--l2", type=float, default=0.003, show_default=True, help="Weight of the sum of W_ij^2.")
+@click.option(
+    "--prune/--no-prune", default=False, help="Remove the bulk of all layers but the last as it trains."
+)
 @click.option("--out", required=True, metavar="FILE", help="Network to write: .npz or .safetensors.")
 @_shared
 def train(
@@ -206,7 +227,7 @@ def train(
             l1=l1,
             l2=l2,
             prune=prune,
-            say=(lambda text: None) if quiet else lambda text: click.echo(text, err=True),
+            say=None if quiet else functools.partial(click.echo, err=True),
         )
     trained.network.save(target)
     last = trained.history[-1]
@@ -259,7 +280,9 @@ def _status(arguments: Sequence[str] | None) -> int:
     except Exception as error:
         from rmttheory.arrays import RmtError  # here, so that --help need not load it
 
-        if not isinstance(error, RmtError):
-            raise
-        click.echo(f"Error: {error}", err=True)
+        if isinstance(error, RmtError):
+            click.echo(f"Error: {error}", err=True)
+        else:
+            traceback.print_exc()
+            click.echo("This is a mistake in rmttheory, not in what you typed; please report it.", err=True)
         return 2

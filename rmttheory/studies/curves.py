@@ -1,58 +1,59 @@
-"""Bound against truth along a ladder of widths."""
+"""Truth, and bound where there is one, along ladders of widths."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from rmttheory.arrays import HostArray
+from rmttheory.arrays import HostArray, Stream
+from rmttheory.networks import margins
 from rmttheory.studies.pool import Task
-from rmttheory.theorem.claims import Cell, Claim, Trials, find_claim, fit_slope, registry, run_trials
+from rmttheory.theorem.claims import Cell, Claim, Trials, find_claim, fit_slope, registry
 from rmttheory.theorem.verdicts import Kind, Slope
 
-LADDERS: Mapping[str, tuple[int, ...]] = {
-    "finite_confidence": (64, 128, 256, 512, 1024),
-    "loss_reduction_gaussian": (64, 128, 256, 512, 1024),
-}
-"""Claims at one width whose bound is shown along these."""
-
-TRIALS = 24
-"""Trials a width: enough for a median and a slope; a curve is shown, not judged."""
+LADDER = "finite_confidence"
+"""The claim whose two sides are shown in the units of logits, for each kind of readout."""
+WIDTHS = (64, 128, 256, 512, 1024)
+READOUTS = ("bounded", "standard")
+TRIALS = 16
+"""Trials a width: enough for a median and a slope; such a curve is shown, not judged."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """Both sides of a claim at each width, over the trials that met its hypotheses.
+    """What was measured at each width, over the trials that met the hypotheses.
 
     Attributes
     ----------
     claim : str
+    label : str
+        Tells curves of one claim apart.
     widths : tuple of int
     low, median, high : tuple of float
-        Quantiles 0.1, 0.5 and 0.9 of the left side: the truth.
+        Quantiles 0.1, 0.5 and 0.9 of the truth: the change of a logit, or the distance to a limit.
     bound : tuple of float or None
-        Median of the right side; None for a limit statement, which has none.
-    trivial : tuple of float or None
-        Median of what is known without the theorem, where that is finite.
+        Median bound; None for a limit statement, which has none.
+    safe : tuple of float or None
+        Half the median margin: a smaller change leaves the label of the median sample as it is.
     slope, bound_slope : Slope or None
-        Fitted exponents of truth and bound; the limits of a bound that does not scatter coincide.
+        Fitted exponents of truth and bound.
     trials : int
-        Trials at each width.
+        At the width with the fewest.
     """
 
     claim: str
+    label: str
     widths: tuple[int, ...]
     low: tuple[float, ...]
     median: tuple[float, ...]
     high: tuple[float, ...]
-    bound: tuple[float, ...] | None
-    trivial: tuple[float, ...] | None
+    bound: tuple[float, ...] | None = None
+    safe: tuple[float, ...] | None = None
     slope: Slope
-    bound_slope: Slope | None
+    bound_slope: Slope | None = None
     trials: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,9 +63,9 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Ladder:
-    """A claim at one width, to be measured at several."""
+    """Networks of several widths whose noise is removed, to be measured and compared with the radius."""
 
-    claim: str
+    label: str
     cells: tuple[Cell, ...]
     trials: int
     seed: int
@@ -72,56 +73,75 @@ class Ladder:
 
     def pieces(self) -> tuple[Task, ...]:
         """Return one task a width."""
-        return tuple((_measure, (self.claim, cell, self.seed, self.trials)) for cell in self.cells)
+        return tuple((_measure, (cell, self.seed, self.trials)) for cell in self.cells)
 
-    def join(self, results: list[Any]) -> Curve | None:
+    def join(self, results: list[HostArray]) -> Curve:
         """Return the curve."""
-        return curve_of(find_claim(self.claim), Trials.concatenate(results), alpha=self.alpha)
+        widths, truth, bound, margin = np.concatenate(results).T
+        return Curve(
+            claim=LADDER,
+            label=self.label,
+            bound=_medians(bound, widths),
+            safe=_medians(margin / 2, widths),
+            bound_slope=fit_slope(widths, bound, alpha=self.alpha, claimed=math.nan),
+            **_truth(widths, truth, alpha=self.alpha, claimed=math.nan),
+        )
 
 
 def plan_ladders(ids: tuple[str, ...], *, seed: int, alpha: float) -> tuple[Ladder, ...]:
-    """Return the ladders of the claims ``ids``, or of every registered one."""
+    """Return the ladders to be shown beside the claims ``ids``, or beside all of them."""
+    if LADDER not in (ids or registry()):
+        return ()
+    claim = find_claim(LADDER)
     return tuple(
         Ladder(
-            claim=name,
-            cells=tuple(find_claim(name).cell(n=width) for width in widths),
+            label=f"{kind} readout",
+            cells=tuple(claim.cell(n=width, readout=kind) for width in WIDTHS),
             trials=TRIALS,
             seed=seed,
             alpha=alpha,
         )
-        for name, widths in LADDERS.items()
-        if name in (ids or registry())
+        for kind in READOUTS
     )
 
 
-def curve_of(claim: Claim, trials: Trials, *, alpha: float) -> Curve | None:
-    """Summarise measured trials by width; None if fewer than two widths met the hypotheses."""
-    admissible = np.all(trials.margins >= 0, axis=1) & np.isfinite(trials.left)
-    widths, left, right = (x[admissible] for x in (trials.widths, trials.left, trials.right))
-    steps = np.unique(widths)
-    if len(steps) < 2:
+def limit_curve(claim: Claim, label: str, trials: Trials, *, alpha: float) -> Curve | None:
+    """Summarise the trials of a limit statement by width.
+
+    Returns None for another kind of claim, or if fewer than two widths met the hypotheses.
+    """
+    met = np.all(trials.margins >= 0, axis=1) & np.isfinite(trials.left)
+    if claim.kind is not Kind.LIMIT or len(np.unique(trials.widths[met])) < 2:
         return None
-    limit = claim.kind is Kind.LIMIT
-    quantiles = [np.quantile(left[widths == n], (0.1, 0.5, 0.9)) for n in steps]
+    facts = _truth(trials.widths[met], trials.left[met], alpha=alpha, claimed=-claim.rate)
+    return Curve(claim=claim.id, label=label, **facts)
+
+
+def _measure(cell: Cell, seed: int, trials: int) -> HostArray:
+    """Return width, largest change of a logit, largest radius and median margin, one draw a row."""
+    claim = find_claim(LADDER)
+    rows = []
+    for trial in range(trials):
+        stream = Stream(seed).child("ladder", repr(sorted(cell.items())), trial)
+        case = claim.draw(cell, stream)
+        margin = np.median(margins(case.before, np.argmax(case.before, axis=1)))
+        rows.append((cell["n"], np.max(case.change), np.max(case.radius(cell["delta"])), margin))
+    return np.array(rows)
+
+
+def _truth(widths: HostArray, truth: HostArray, *, alpha: float, claimed: float) -> dict[str, Any]:
+    steps = np.unique(widths)
+    quantiles = [np.quantile(truth[widths == n], (0.1, 0.5, 0.9)) for n in steps]
     low, median, high = (tuple(map(float, column)) for column in zip(*quantiles))
-    return Curve(
-        claim=claim.id,
-        widths=tuple(int(n) for n in steps),
-        low=low,
-        median=median,
-        high=high,
-        bound=None if limit else _medians(right, widths, steps),
-        trivial=_medians(trials.trivial[admissible], widths, steps),
-        slope=fit_slope(widths, left, alpha=alpha, claimed=-claim.rate if limit else math.nan),
-        bound_slope=None if limit else fit_slope(widths, right, alpha=alpha, claimed=math.nan),
-        trials=int(np.min([np.sum(widths == n) for n in steps])),
-    )
+    return {
+        "widths": tuple(int(n) for n in steps),
+        "low": low,
+        "median": median,
+        "high": high,
+        "slope": fit_slope(widths, truth, alpha=alpha, claimed=claimed),
+        "trials": min(int(np.sum(widths == n)) for n in steps),
+    }
 
 
-def _medians(values: HostArray, widths: HostArray, steps: HostArray) -> tuple[float, ...] | None:
-    medians = tuple(float(np.median(values[widths == n])) for n in steps)
-    return medians if all(map(math.isfinite, medians)) else None
-
-
-def _measure(name: str, cell: Cell, seed: int, trials: int) -> Trials:
-    return run_trials(find_claim(name), cell, seed=seed, start=0, stop=trials)
+def _medians(values: HostArray, widths: HostArray) -> tuple[float, ...]:
+    return tuple(float(np.median(values[widths == n])) for n in np.unique(widths))

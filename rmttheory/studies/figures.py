@@ -11,51 +11,52 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from rmttheory.arrays import HostArray
 from rmttheory.matrices import SingularMarchenkoPastur
 from rmttheory.studies.curves import Curve
-from rmttheory.studies.style import LIGHT, MARKERS, Theme, number
+from rmttheory.studies.style import LIGHT, MARKERS, number
 from rmttheory.studies.tables import cell_text
-from rmttheory.theorem.verdicts import Kind, Outcome, Verdict
+from rmttheory.theorem.verdicts import Kind, Outcome, Slope, Verdict
 
-WIDTH = 5.6
-"""Inches; text of 9 points then stays legible when a phone shows the figure in 360 pixels."""
-DPI = 300
+WIDTH = 5.4
+"""Inches; text of 10 points then stays legible when a phone shows the figure in 360 pixels."""
+DPI = 200
 LEAST = 1e-6
 """Ratios below this are drawn here: a bound that loose needs no more room."""
 
 
 @contextmanager
-def drawn_in(theme: Theme) -> Iterator[None]:
-    """Draw and save figures inside in one appearance."""
-    settings: dict[str, Any] = {
+def appearance() -> Iterator[None]:
+    """Draw and save figures inside as this package does."""
+    settings: Any = {
         "font.family": "DejaVu Sans",
-        "font.size": 9,
-        "axes.titlesize": 10,
+        "font.size": 10,
+        "axes.titlesize": 11,
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "axes.edgecolor": theme.muted,
-        "axes.labelcolor": theme.ink,
-        "axes.facecolor": theme.paper,
+        "axes.edgecolor": LIGHT.muted,
+        "axes.labelcolor": LIGHT.ink,
+        "axes.facecolor": LIGHT.paper,
         "axes.axisbelow": True,
-        "figure.facecolor": theme.paper,
+        "figure.facecolor": LIGHT.paper,
         "figure.constrained_layout.use": True,
-        "grid.color": theme.faint,
+        "grid.color": LIGHT.faint,
         "grid.linewidth": 0.6,
         "legend.frameon": False,
-        "legend.fontsize": 8.5,
+        "legend.fontsize": 9.5,
+        "legend.title_fontsize": 9.5,
         "lines.linewidth": 1.8,
-        "savefig.facecolor": theme.paper,
-        "text.color": theme.ink,
-        "xtick.color": theme.muted,
-        "xtick.labelcolor": theme.ink,
-        "ytick.color": theme.muted,
-        "ytick.labelcolor": theme.ink,
+        "savefig.facecolor": LIGHT.paper,
+        "text.color": LIGHT.ink,
+        "xtick.color": LIGHT.muted,
+        "xtick.labelcolor": LIGHT.ink,
+        "ytick.color": LIGHT.muted,
+        "ytick.labelcolor": LIGHT.ink,
         "svg.hashsalt": "rmttheory",
         "pdf.fonttype": 42,
     }
@@ -65,6 +66,9 @@ def drawn_in(theme: Theme) -> Iterator[None]:
 
 def encode(figure: Figure, kind: str) -> bytes:
     """Return the figure as the bytes of a ``png``, ``pdf`` or ``svg`` file."""
+    if figure.get_layout_engine():  # settled once: every later form then costs less, and looks the same
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
     buffer = io.BytesIO()
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
@@ -79,7 +83,6 @@ def spectrum_figure(
     edge: float,
     predicted: Sequence[float] = (),
     title: str,
-    theme: Theme = LIGHT,
 ) -> Figure:
     """Draw singular values against the Marchenko-Pastur law, with edge, outliers and their predictions.
 
@@ -97,7 +100,7 @@ def spectrum_figure(
     """
     figure = Figure(figsize=(WIDTH, 3.8))
     axes = figure.subplots()
-    _bulk(axes, values, shape, g=g, edge=edge, theme=theme)
+    _bulk(axes, values, shape, g=g, edge=edge)
     if len(predicted):
         axes.plot(
             predicted,
@@ -105,7 +108,7 @@ def spectrum_figure(
             "D",
             markersize=7,
             fillstyle="none",
-            color=theme.ink,
+            color=LIGHT.ink,
             label="predicted outlier",
         )
     axes.set(title=title, xlabel="singular value $s$", ylabel="density")
@@ -114,7 +117,7 @@ def spectrum_figure(
 
 
 def pruning_figure(
-    values: HostArray, shape: tuple[int, int], *, g: float, edge: float, rank: int, title: str, theme: Theme = LIGHT
+    values: HostArray, shape: tuple[int, int], *, g: float, edge: float, rank: int, title: str
 ) -> Figure:
     """Draw the singular values of one layer before and after those under the edge are removed.
 
@@ -128,68 +131,77 @@ def pruning_figure(
     """
     figure = Figure(figsize=(WIDTH, 5.0))
     before, after = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    _bulk(before, values, shape, g=g, edge=edge, theme=theme)
+    _bulk(before, values, shape, g=g, edge=edge)
     before.set(title=f"{title}, before", ylabel="density", xlim=(-0.03 * values[0], 1.04 * values[0]))
     figure.legend(loc="outside lower center", ncols=2)
-    after.axvline(edge, color=theme.ink, linestyle="--", linewidth=1)
-    after.vlines(values[:rank], 0, 1, color=theme.spike, linewidth=1.6)
-    after.plot(values[:rank], np.ones(rank), "o", color=theme.spike, markersize=4)
-    after.vlines([0], 0, 1, color=theme.muted, linewidth=4)
+    after.axvline(edge, color=LIGHT.ink, linestyle="--", linewidth=1)
+    after.vlines(values[:rank], 0, 1, color=LIGHT.spike, linewidth=1.6)
+    after.plot(values[:rank], np.ones(rank), "o", color=LIGHT.spike, markersize=4)
+    after.vlines([0], 0, 1, color=LIGHT.muted, linewidth=4)
     after.annotate(
         f"{len(values) - rank} values set to 0",
         (0, 1),
         xytext=(7, 0),
         textcoords="offset points",
         va="top",
-        color=theme.muted,
+        color=LIGHT.muted,
     )
     after.set(title=f"After: rank {rank}", xlabel="singular value $s$", yticks=[], ylim=(0, 1.25))
     after.spines["left"].set_visible(False)
     return figure
 
 
-def ladder_figure(curves: Sequence[Curve], *, theme: Theme = LIGHT) -> Figure:
-    """Draw truth, bound and what is known anyway along widths, log-log with fitted slopes, a panel a claim."""
+def ladder_figure(curves: Sequence[Curve], *, ylabel: str) -> Figure:
+    """Draw truth and bound along widths, log-log with fitted slopes, a panel a curve."""
     columns = min(2, len(curves))
     rows = math.ceil(len(curves) / columns)
-    figure = Figure(figsize=(WIDTH, 3.1 * rows if columns == 2 else 3.6))
-    panels = figure.subplots(rows, columns, squeeze=False).flat
+    figure = Figure(figsize=(WIDTH, 3.7 if columns == 1 else 0.3 + 2.7 * rows))
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, curve in zip(panels, curves):
-        _ladder(axes, curve, theme)
-    for axes in list(figure.axes)[len(curves) :]:
+        _ladder(axes, curve)
+    for axes in panels[::columns]:
+        axes.set_ylabel(ylabel)
+    for axes in panels[len(curves) :]:
         axes.remove()
     return figure
 
 
-def overview_figure(verdicts: Sequence[Verdict], *, theme: Theme = LIGHT) -> Figure:
+def overview_figure(verdicts: Sequence[Verdict]) -> Figure:
     """Draw every verdict in a row: its outcome, and how much of its bound the truth used up."""
     figure = Figure(figsize=(WIDTH, 1.1 + 0.24 * len(verdicts)))
     axes = figure.subplots()
     rows = np.arange(len(verdicts))[::-1]
     for row, verdict in zip(rows, verdicts):
-        _verdict(axes, row, verdict, theme)
+        _verdict(axes, row, verdict)
     lowest = min([v.median_ratio for v in verdicts if _has_ratio(v) and v.median_ratio] or [0.1])
     axes.set_xscale("log")
     axes.set_xlim(min(0.03, max(lowest / 2, LEAST)), 2)
-    axes.axvline(1, color=theme.ink, linewidth=1, linestyle="--", zorder=1)
-    axes.set_yticks(rows, [f"{v.claim}{cell_text(v, brief=True)}" for v in verdicts], fontsize=8)
+    axes.axvline(1, color=LIGHT.ink, linewidth=1, linestyle="--", zorder=1)
+    axes.set_yticks(rows, [f"{v.claim}{cell_text(v, brief=True)}" for v in verdicts], fontsize=8.5)
     axes.set_ylim(-0.7, len(verdicts) - 0.3)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
     axes.spines["left"].set_visible(False)
     outcomes = axes.secondary_yaxis("right")
-    outcomes.set_yticks(rows, [v.outcome.value for v in verdicts], fontsize=8)
+    outcomes.set_yticks(rows, [v.outcome.value for v in verdicts], fontsize=8.5)
     for label, verdict in zip(outcomes.get_yticklabels(), verdicts):
-        label.set(color=theme.outcomes[verdict.outcome], fontweight="bold")
+        label.set(color=LIGHT.outcomes[verdict.outcome], fontweight="bold")
     outcomes.tick_params(axis="y", length=0)
     outcomes.spines["right"].set_visible(False)
-    figure.supxlabel("left side / right side of the claim, from the median to the worst trial; 1 is tight", fontsize=8.5)
+    figure.supxlabel(
+        "left side / right side of the claim, from the median to the worst trial; 1 is tight", fontsize=9
+    )
     return figure
 
 
 def _bulk(
-    axes: Axes, values: HostArray, shape: tuple[int, int], *, g: float, edge: float, theme: Theme
+    axes: Axes,
+    values: HostArray,
+    shape: tuple[int, int],
+    *,
+    g: float,
+    edge: float,
 ) -> None:
     """Draw a histogram, the law scaled to its share of the values, the edge, and each value above it."""
     law = SingularMarchenkoPastur(shape[1] / shape[0], g)
@@ -202,15 +214,23 @@ def _bulk(
     bins = np.append(bins, np.arange(high, max(edge, high) + width, width)[1:])
     below = values[values <= edge]
     weights = np.full(len(below), 1 / (len(values) * width))
-    axes.hist(below, bins, weights=weights, color=theme.bulk, edgecolor=theme.paper, linewidth=0.4, label="seen")
+    axes.hist(
+        below,
+        list(bins),
+        weights=weights,
+        color=LIGHT.bulk,
+        edgecolor=LIGHT.paper,
+        linewidth=0.4,
+        label="seen",
+    )
     x = np.linspace(low, high, 600)
     share = len(below) / len(values)
-    axes.plot(x, share * law.pdf(x), color=theme.law, label="Marchenko-Pastur law")
-    axes.axvline(edge, color=theme.ink, linestyle="--", linewidth=1, label=f"edge {number(edge)}")
+    axes.plot(x, share * law.pdf(x), color=LIGHT.law, label="Marchenko-Pastur law")
+    axes.axvline(edge, color=LIGHT.ink, linestyle="--", linewidth=1, label=f"edge {number(edge)}")
     if len(above):
         label = f"{len(above)} above the edge"
-        axes.plot(above, np.full(len(above), _stem(axes)), "o", color=theme.spike, markersize=4, label=label)
-        axes.vlines(above, 0, _stem(axes), color=theme.spike, linewidth=1.2)
+        axes.plot(above, np.full(len(above), _stem(axes)), "o", color=LIGHT.spike, markersize=4, label=label)
+        axes.vlines(above, 0, _stem(axes), color=LIGHT.spike, linewidth=1.2)
     axes.set_xlim(max(0.0, float(bins[0]) - 0.03 * top), 1.04 * top)
 
 
@@ -219,23 +239,32 @@ def _stem(axes: Axes) -> float:
     return 0.12 * float(axes.dataLim.y1)
 
 
-def _ladder(axes: Axes, curve: Curve, theme: Theme) -> None:
+def _ladder(axes: Axes, curve: Curve) -> None:
     n = np.array(curve.widths, dtype=float)
-    axes.fill_between(n, curve.low, curve.high, color=theme.law, alpha=0.2, linewidth=0)
-    axes.plot(n, curve.median, "o-", color=theme.law, markersize=4, label=f"truth, slope {curve.slope.value:.2f}")
-    lines = 2
+    axes.fill_between(n, curve.low, curve.high, color=LIGHT.law, alpha=0.2, linewidth=0)
+    axes.plot(
+        n, curve.median, "o-", color=LIGHT.law, markersize=4, label=f"truth, slope {_exponent(curve.slope)}"
+    )
     if curve.bound and curve.bound_slope:
-        name = f"bound, slope {curve.bound_slope.value:.2f}"
-        axes.plot(n, curve.bound, "s-", color=theme.bound, markersize=4, label=name)
-        if curve.trivial:
-            axes.plot(n, curve.trivial, ":", color=theme.ink, label="known without the theorem")
-            lines = 3
+        name = f"bound, slope {_exponent(curve.bound_slope)}"
+        axes.plot(n, curve.bound, "s-", color=LIGHT.bound, markersize=4, label=name)
+        if curve.safe:
+            axes.plot(n, curve.safe, ":", color=LIGHT.ink, label="half the median margin")
     else:
+        name = f"claimed slope {number(curve.slope.claimed)}"
         guide = curve.median[0] * (n / n[0]) ** curve.slope.claimed
-        axes.plot(n, guide, "--", color=theme.ink, linewidth=1, label=f"claimed slope {curve.slope.claimed:g}")
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), borderpad=0, labelspacing=0.2)
-    axes.set_title(curve.claim, pad=13 * lines + 4)
-    axes.set(xscale="log", yscale="log", xlabel="width $n$", ylabel="left side of the claim")
+        axes.plot(n, guide, "--", color=LIGHT.ink, linewidth=1, label=name)
+    legend = axes.legend(
+        title=curve.label or None,
+        alignment="left",
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        borderpad=0,
+        labelspacing=0.2,
+    )
+    lines = len(legend.get_texts()) + bool(curve.label)
+    axes.set_title(curve.claim, pad=14.5 * lines + 4)
+    axes.set(xscale="log", yscale="log", xlabel="width $n$")
     axes.set_xticks(n, [f"{width:.0f}" for width in n])
     axes.xaxis.set_minor_locator(NullLocator())
     low, high = axes.get_ylim()
@@ -245,35 +274,47 @@ def _ladder(axes: Axes, curve: Curve, theme: Theme) -> None:
     axes.grid()
 
 
+def _exponent(slope: Slope) -> str:
+    return f"{round(slope.value, 2) + 0.0:.2f}"  # the sum turns -0.00 into 0.00
+
+
 def _has_ratio(verdict: Verdict) -> bool:
     return verdict.kind in (Kind.EXACT, Kind.TAIL) and verdict.worst_ratio is not None
 
 
-def _verdict(axes: Axes, row: float, verdict: Verdict, theme: Theme) -> None:
-    color = theme.outcomes[verdict.outcome]
+def _verdict(axes: Axes, row: float, verdict: Verdict) -> None:
+    color = LIGHT.outcomes[verdict.outcome]
     hollow = verdict.outcome in (Outcome.VACUOUS, Outcome.INAPPLICABLE)
     if _has_ratio(verdict):
         median, worst = verdict.median_ratio or 0.0, verdict.worst_ratio or 0.0
         axes.plot([max(median, LEAST), max(worst, LEAST)], [row, row], color=color, linewidth=3, alpha=0.45)
         fill = "none" if hollow else "full"
         axes.plot(
-            [max(worst, LEAST)], [row], MARKERS[verdict.outcome], color=color, markersize=6, fillstyle=fill, clip_on=False
+            [max(worst, LEAST)],
+            [row],
+            MARKERS[verdict.outcome],
+            color=color,
+            markersize=6,
+            fillstyle=fill,
+            clip_on=False,
         )
         return
     text = "no bound to compare"
     if verdict.slope:
-        text = f"decays with slope {verdict.slope.value:.2f}, claimed {verdict.slope.claimed:g}"
+        text = f"slope {_exponent(verdict.slope)}, claimed {number(verdict.slope.claimed)}"
     elif verdict.lower is not None and verdict.upper is not None:
-        text = f"P in [{number(verdict.lower)}, {number(verdict.upper)}], claimed {number(verdict.allowed)}"
+        text = (
+            f"P {number(verdict.lower, 2)} to {number(verdict.upper, 2)}, claimed {number(verdict.allowed)}"
+        )
     elif verdict.kind is Kind.IDENTITY:
-        text = "a symbolic identity"
+        text = "symbolic identity"
     axes.text(
         0.01,
         row,
         text,
         transform=axes.get_yaxis_transform(),
         va="center",
-        fontsize=8,
-        color=theme.muted,
-        bbox={"facecolor": theme.paper, "edgecolor": "none", "pad": 1},
+        fontsize=8.5,
+        color=LIGHT.muted,
+        bbox={"facecolor": LIGHT.paper, "edgecolor": "none", "pad": 1},
     )

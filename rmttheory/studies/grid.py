@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rmttheory.arrays import InvalidInput, check_choice, check_count, check_interval
-from rmttheory.studies.curves import Curve, curve_of
+from rmttheory.studies.curves import Curve, limit_curve
 from rmttheory.studies.pool import Task
+from rmttheory.studies.tables import cell_text
 from rmttheory.theorem.claims import (
     SUITE_LEVEL,
     Cell,
@@ -21,7 +23,7 @@ from rmttheory.theorem.claims import (
     plan_trials,
     run_trials,
 )
-from rmttheory.theorem.verdicts import Kind, Verdict
+from rmttheory.theorem.verdicts import Verdict
 
 EFFORT = {"quick": 1, "standard": 5, "full": 25}
 """Multiplies the trials of exact and limit statements; those of the others follow from level and power."""
@@ -67,7 +69,8 @@ class Job:
         count = min(PIECES, self.trials)
         bounds = [self.trials * i // count for i in range(count + 1)]
         return tuple(
-            (_measure, (self.claim, self.cell, self.seed, start, stop)) for start, stop in zip(bounds, bounds[1:])
+            (_measure, (self.claim, self.cell, self.seed, start, stop))
+            for start, stop in itertools.pairwise(bounds)
         )
 
     def join(self, results: list[Any]) -> Judged:
@@ -76,7 +79,7 @@ class Job:
             return Judged(verdict=results[0])
         claim, trials = find_claim(self.claim), Trials.concatenate(results)
         verdict = judge(claim, self.cell, trials, seed=self.seed, alpha=self.alpha)
-        curve = curve_of(claim, trials, alpha=self.alpha) if claim.kind is Kind.LIMIT else None
+        curve = limit_curve(claim, cell_text(verdict).strip(" ()"), trials, alpha=self.alpha)
         return Judged(verdict=verdict, curve=curve)
 
 
@@ -117,10 +120,9 @@ def plan(
     chosen = [find_claim(name) for name in dict.fromkeys(ids)] or list(claims())
     cells = [(claim, cell) for claim in chosen for cell in _cells(claim, preset, widths)]
     if widths and not any(_width_of(claim, widths) for claim in chosen):
-        msg = (
-            f"None of these claims takes the width {', '.join(map(str, widths))}: a claim at one width takes one "
-            "value of `n`, a limit statement takes at least 3."
-        )
+        given = ", ".join(map(str, widths))
+        wanted = "a claim at one width takes one value of `n`, a limit statement takes at least 3"
+        msg = f"None of these claims takes the width {given}: {wanted}."
         raise InvalidInput(msg)
     share = alpha / (len(cells) + shares)
     return tuple(

@@ -1,4 +1,4 @@
-"""Spreading pure tasks over processes: one BLAS thread each, dead workers replaced, nothing computed twice in vain.
+"""Pure tasks over processes: one BLAS thread each, dead workers replaced, no result lost.
 
 A task is a picklable function and its arguments, and its result depends on these alone. So it does not matter
 where or when it runs, nor whether it has to run again.
@@ -47,7 +47,7 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def compute(
-    tasks: Sequence[Task], *, workers: int = 1, note: Callable[[str], object] = lambda text: None
+    tasks: Sequence[Task], *, workers: int = 1, note: Callable[[str], object] | None = None
 ) -> Iterator[tuple[int, Any]]:
     """Run ``tasks`` and yield ``(index, result)`` as each ends.
 
@@ -70,14 +70,17 @@ def compute(
         return
     left = dict(enumerate(tasks))
     for size in (workers, workers, 1):
+        if not left:
+            return
         try:
             for index, result in _in_pool(left, size):
                 del left[index]
                 yield index, result
         except BrokenProcessPool:
-            note(f"A worker process died; {len(left)} of {len(tasks)} tasks are left and go to new workers.")
-        else:
-            return
+            if note:
+                note(f"A worker process died; the {len(left)} tasks left of {len(tasks)} go to new workers.")
+    if not left:
+        return
     msg = (
         "Worker processes keep dying, perhaps for want of memory; what they had finished is kept. "
         "Try smaller widths (--n) or --jobs 1."

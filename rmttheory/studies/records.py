@@ -202,7 +202,9 @@ def plain(value: Any) -> Any:
 
 def counterexample(verdict: Verdict) -> str:
     """Return the text of a file from which `replay_file` draws the first violation of a claim again."""
-    _, left, right = replay(verdict.claim, cell=verdict.cell, seed=verdict.seed, trial=verdict.counterexample or 0)
+    _, left, right = replay(
+        verdict.claim, cell=verdict.cell, seed=verdict.seed, trial=verdict.counterexample or 0
+    )
     document = {
         "schema": SCHEMA,
         "claim": verdict.claim,
@@ -242,9 +244,9 @@ class Replayed:
     @property
     def sentence(self) -> str:
         """What the two sides say."""
-        relation = "breaks" if self.broken else "meets"
+        sides = f"left {self.left:.6g}, right {self.right:.6g}"
         return (
-            f"Trial {self.trial} of {self.claim} {relation} the claim: left {self.left:.6g}, right {self.right:.6g}."
+            f"Trial {self.trial} of {self.claim} {'breaks' if self.broken else 'meets'} the claim: {sides}."
         )
 
 

@@ -54,7 +54,9 @@ def run(
         If worker processes keep dying; what was yielded before stands.
     """
     watcher = watcher or Watcher()
-    pieces = [(index, piece, task) for index, work in enumerate(works) for piece, task in enumerate(work.pieces())]
+    pieces = [
+        (index, piece, task) for index, work in enumerate(works) for piece, task in enumerate(work.pieces())
+    ]
     waiting: list[dict[int, Any]] = [{} for _ in works]
     due = [sum(owner == index for owner, _, _ in pieces) for index in range(len(works))]
     watcher.start(len(pieces))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rmttheory.arrays import HostArray, InvalidInput, Stream, check_shape
-from rmttheory.studies.style import number
 from rmttheory.matrices import EdgeEstimate, SingularMarchenkoPastur, Spiked, fit_edge, kolmogorov_distance
+from rmttheory.studies.style import number
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -140,7 +140,7 @@ def _check_memory(n: int, m: int) -> None:
     present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > present:
         msg = (
-            f"A dense matrix of shape {n} x {m} takes about {needed / 2**30:.0f} GiB with its spectrum; this machine "
-            f"has {present / 2**30:.0f} GiB. Choose a smaller shape."
+            f"A dense matrix of shape {n} x {m} takes about {needed / 2**30:.0f} GiB with its spectrum; this "
+            f"machine has {present / 2**30:.0f} GiB. Choose a smaller shape."
         )
         raise InvalidInput(msg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from rmttheory.theorem.verdicts import Outcome
@@ -12,7 +13,6 @@ from rmttheory.theorem.verdicts import Outcome
 class Theme:
     """Colours of one appearance; the hues are Okabe and Ito's, told apart without colour vision."""
 
-    name: str
     paper: str
     ink: str
     muted: str
@@ -26,13 +26,12 @@ class Theme:
 
     @property
     def colors(self) -> dict[str, str]:
-        """Colours of a page, by name."""
-        page = {name: getattr(self, name) for name in ("paper", "ink", "muted", "faint", "wash")}
-        return page | {outcome.value: color for outcome, color in self.outcomes.items()}
+        """Every colour by name."""
+        named = {name: value for name, value in vars(self).items() if isinstance(value, str)}
+        return named | {outcome.value: color for outcome, color in self.outcomes.items()}
 
 
 LIGHT = Theme(
-    name="light",
     paper="#ffffff",
     ink="#1b1f24",
     muted="#59636e",
@@ -53,7 +52,6 @@ LIGHT = Theme(
 )
 
 DARK = Theme(
-    name="dark",
     paper="#14181d",
     ink="#e8ebee",
     muted="#a3adb8",
@@ -72,6 +70,13 @@ DARK = Theme(
         Outcome.INAPPLICABLE: "#a3adb8",
     },
 )
+
+
+def darkened(svg: str) -> str:
+    """Return a drawing made in the colours of `LIGHT` in those of `DARK`."""
+    pairs = {LIGHT.colors[name]: color for name, color in DARK.colors.items()}
+    return re.sub("#[0-9a-f]{6}", lambda found: pairs.get(found[0], found[0]), svg)
+
 
 MARKERS = {
     Outcome.CERTIFIED: "o",
@@ -98,8 +103,8 @@ def number(value: float | None, digits: int = 3) -> str:
         return "-"
     if math.isinf(value):
         return "never" if value > 0 else "-inf"
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
+    if value == 0 or 1e-3 <= abs(value) < 1e7:
         text = f"{value:.{digits}g}"
-        return f"{value:,.0f}" if "e" in text or abs(value) >= 1000 else text
+        return f"{float(text):,.0f}" if abs(value) >= 1000 else str(int(float(text))) if "e" in text else text
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"

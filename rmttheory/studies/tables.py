@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,12 @@ from rmttheory.theorem.claims import registry
 from rmttheory.theorem.verdicts import Kind, Outcome, Verdict
 
 HEADINGS = ("claim", "kind", "verdict", "trials", "violations", "upper limit", "tightness")
+
+READING = (
+    "Upper limit: exact upper confidence limit of the probability that the claim fails and, in brackets, what"
+    " it allows. Tightness: the largest left side over right side that was seen, 1 being tight; a limit "
+    "statement has its fitted slope there and, in brackets, the claimed one."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +54,13 @@ def rows(verdicts: Iterable[Verdict]) -> list[Row]:
 
 
 def cell_text(verdict: Verdict, *, brief: bool = False) -> str:
-    """Return the parameters that differ from the claim's typical ones, such as " (n=128)"."""
+    """Return the parameters that differ from the claim's typical ones, such as " (n=128)".
+
+    On a trained network it is the layer that tells verdicts apart.
+    """
+    if "layer" in verdict.cell:
+        where = f"layer {verdict.cell['layer']}"
+        return f" ({where})" if brief else f" ({where} of {verdict.cell.get('data', 'the network')})"
     claim = registry().get(verdict.claim.partition("/")[0])
     typical = {p.name: p.typical for p in claim.parameters} if claim else {}
     odd = {name: value for name, value in verdict.cell.items() if typical.get(name) != value}
@@ -86,7 +99,9 @@ def claim_list() -> list[dict[str, Any]]:
             "parameters": [
                 {"name": p.name, "meaning": p.meaning, "typical": p.typical} for p in claim.parameters
             ],
-            "controls": [{"id": f"{claim.id}/{name}", "breaks": one.breaks} for name, one in claim.controls.items()],
+            "controls": [
+                {"id": f"{claim.id}/{name}", "breaks": one.breaks} for name, one in claim.controls.items()
+            ],
         }
         for claim in registry().values()
     ]
@@ -101,7 +116,7 @@ def _row(verdict: Verdict) -> Row:
         outcome=verdict.outcome,
         trials="proof" if proof else _trials(verdict),
         violations="-" if proof or verdict.kind is Kind.LIMIT else f"{verdict.violations:,}",
-        upper="-" if verdict.upper is None else f"{number(verdict.upper)} (allowed {number(verdict.allowed)})",
+        upper="-" if verdict.upper is None else f"{number(verdict.upper)} ({number(verdict.allowed)})",
         tightness=_tightness(verdict),
         why=verdict.why,
     )
@@ -115,7 +130,7 @@ def _trials(verdict: Verdict) -> str:
 
 def _tightness(verdict: Verdict) -> str:
     if verdict.slope:
-        return f"slope {verdict.slope.value:.2f} (claimed {verdict.slope.claimed:g})"
+        return f"slope {verdict.slope.value:.2f} ({number(verdict.slope.claimed)})"
     if verdict.kind is Kind.IDENTITY or verdict.worst_ratio is None:
         return "-"
     return number(verdict.worst_ratio)
@@ -124,7 +139,7 @@ def _tightness(verdict: Verdict) -> str:
 def _speaks(verdict: Verdict) -> str:
     if verdict.speaks_at is None:
         return "At which width it would begin to speak is not known."
-    if verdict.speaks_at == float("inf"):
+    if math.isinf(verdict.speaks_at):
         return "It would begin to speak at no width."
     return f"It would begin to speak at width {number(verdict.speaks_at, 2)}."
 

@@ -9,7 +9,14 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from rmttheory.studies.grid import Judged
@@ -62,7 +69,9 @@ class _Lines(Watcher):
         for verdict in verdicts:
             color = TERMINAL[verdict.outcome]
             name = escape(f"{verdict.claim}{cell_text(verdict)}")
-            self.console.print(f"[{color}]{verdict.outcome.value:<12}[/] {name}: [dim]{escape(verdict.why)}[/]")
+            self.console.print(
+                f"[{color}]{verdict.outcome.value:<12}[/] {name}: [dim]{escape(verdict.why)}[/]"
+            )
 
     def note(self, text: str) -> None:
         self.console.print(escape(text))
@@ -116,7 +125,9 @@ def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for heading in headings:
         right = heading in ("trials", "violations")
-        table.add_column(heading, justify="right" if right else "left", overflow="fold", no_wrap=heading == "verdict")
+        table.add_column(
+            heading, justify="right" if right else "left", overflow="fold", no_wrap=heading == "verdict"
+        )
     return table
 
 

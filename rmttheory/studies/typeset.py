@@ -8,23 +8,31 @@ from html import escape
 
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[A-Za-z]|\s+|.", re.DOTALL)
 
-_SYMBOLS = {
-    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "varepsilon": "ε", "eta": "η",
-    "theta": "θ", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "pi": "π", "rho": "ρ", "sigma": "σ",
-    "tau": "τ", "phi": "φ", "varphi": "φ", "psi": "ψ", "omega": "ω", "Gamma": "Γ", "Delta": "Δ", "Theta": "Θ",
-    "Lambda": "Λ", "Sigma": "Σ", "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω", "ell": "ℓ", "infty": "∞", "le": " ≤ ",
-    "leq": " ≤ ", "ge": " ≥ ", "geq": " ≥ ", "ne": " ≠ ", "neq": " ≠ ", "ll": " ≪ ", "gg": " ≫ ", "sim": " ~ ",
-    "approx": " ≈ ", "equiv": " ≡ ", "to": " → ", "rightarrow": " → ", "Rightarrow": " ⇒ ", "in": " ∈ ",
-    "subset": " ⊂ ", "times": " × ", "cdot": "·", "odot": " ⊙ ", "pm": "±", "mp": "∓", "langle": "⟨",
-    "rangle": "⟩", "lVert": "‖", "rVert": "‖", "Vert": "‖", "|": "‖", "lvert": "|", "rvert": "|", "mid": " | ",
-    "sum": "Σ", "prod": "Π", "int": "∫", "partial": "∂", "nabla": "∇", "forall": "∀", "exists": "∃", "dots": "…",
-    "ldots": "…", "cdots": "…", "top": "⊤", "circ": "∘", "star": "∗", "prime": "′", "quad": "  ", "qquad": "   ",
-    ",": " ", ";": " ", ":": " ", " ": " ", "!": "", "{": "{", "}": "}", "%": "%", "_": "_", "&": "&", "#": "#",
-    "$": "$", "left": "", "right": "", "big": "", "Big": "", "bigl": "", "bigr": "", "Bigl": "", "Bigr": "",
-}  # fmt: skip
+_LETTERS = """
+alpha α beta β gamma γ delta δ epsilon ε varepsilon ε eta η theta θ kappa κ lambda λ mu μ nu ν pi π rho ρ
+sigma σ tau τ phi φ varphi φ psi ψ omega ω Gamma Γ Delta Δ Theta Θ Lambda Λ Sigma Σ Phi Φ Psi Ψ Omega Ω ell ℓ
+infty ∞ cdot · pm ± mp ∓ langle ⟨ rangle ⟩ lVert ‖ rVert ‖ Vert ‖ | ‖ lvert | rvert | int ∫ partial ∂ nabla ∇
+forall ∀ exists ∃ dots … ldots … cdots … top ⊤ circ ∘ star ∗ prime ′ { { } } % % _ _ & & # #
+"""
+_RELATIONS = """
+le ≤ leq ≤ ge ≥ geq ≥ ne ≠ neq ≠ ll ≪ gg ≫ sim ~ approx ≈ equiv ≡ to → rightarrow → Rightarrow ⇒ in ∈
+subset ⊂ times × odot ⊙ mid | sum Σ prod Π
+"""
+_SPACES = {",": " ", ";": " ", ":": " ", " ": " ", "quad": "  ", "qquad": "  ", "!": ""}
+_SIZES = dict.fromkeys(("left", "right", "big", "Big", "bigl", "bigr", "Bigl", "Bigr"), "")
+
+
+def _pairs(text: str) -> dict[str, str]:
+    words = text.split()
+    return dict(zip(words[::2], words[1::2]))
+
+
+_SYMBOLS = (
+    _pairs(_LETTERS) | {name: f" {sign} " for name, sign in _pairs(_RELATIONS).items()} | _SPACES | _SIZES
+)
 _ACCENTS = {"hat": "\u0302", "widehat": "\u0302", "tilde": "\u0303", "bar": "\u0304", "dot": "\u0307"}
-_WORDS = ("log", "exp", "max", "min", "sup", "inf", "lim", "tr", "arg", "Pr", "cos", "sin", "det", "rank", "median")
-_FONTS = ("mathcal", "mathrm", "mathbb", "mathbf", "mathit", "text", "operatorname", "textstyle", "displaystyle")
+_WORDS = ("log", "exp", "max", "min", "sup", "inf", "lim", "tr", "arg", "Pr", "cos", "sin", "det", "rank")
+_FONTS = ("mathcal", "mathrm", "mathbb", "mathbf", "mathit", "text", "operatorname")
 
 
 def to_html(text: str) -> str:
@@ -139,6 +147,8 @@ class _Formula:
     def command(self, name: str) -> str:
         if name == "frac":
             return f"{self.part()}/{self.part()}"
+        if name == "binom":
+            return f"C({self.argument()}, {self.argument()})"
         if name == "sqrt":
             return self.style.root(self.argument())
         if name in _ACCENTS:
@@ -148,12 +158,12 @@ class _Formula:
             return self.argument()
         if name in _WORDS:
             return self.style.plain(f" {name}" if self.tokens[-1:] == ["("] else f" {name} ")
-        symbol = self.style.plain(_SYMBOLS.get(name, name))
         if name in ("sum", "prod"):
+            symbol = self.style.plain(_SYMBOLS[name].strip())
             while self.tokens and self.tokens[-1] in ("_", "^"):
                 symbol += self.one()
-            symbol = f" {symbol} "
-        return symbol
+            return f" {symbol} "
+        return self.style.plain(_SYMBOLS.get(name, name))
 
     def part(self) -> str:
         """Read one half of a fraction, in brackets where the slash would tear it."""

@@ -128,7 +128,13 @@ def verify_suite(
     if network:
         watcher.note(load_dataset(data or DATA).describe())
         works.append(NetworkWork(data=data or DATA, seed=seed, alpha=jobs[0].alpha))
-    facts = {"seed": seed, "preset": preset, "alpha": alpha, "shares": len(jobs) + network, "workers": workers}
+    facts = {
+        "seed": seed,
+        "preset": preset,
+        "alpha": alpha,
+        "shares": len(jobs) + network,
+        "workers": workers,
+    }
     return _carry_out(works, _Keeper(len(works), facts, Folder(out) if out else None), watcher)
 
 
