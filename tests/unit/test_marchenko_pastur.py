@@ -59,6 +59,8 @@ def test_cdf_and_sf_are_the_integrals_of_the_density(c):
         assert abs(mpf(sf) - above) <= 1e-14
         # up to the edge: the closed form loses a factor of about 4 / sqrt(c) at the switch, c = 0.01
         assert abs(mpf(sf) / above - 1) <= 60 * EPS
+        if law.atom == 0:
+            assert abs(mpf(cdf) / below - 1) <= 60 * EPS
 
 
 @pytest.mark.parametrize("c", ASPECTS)
@@ -71,6 +73,18 @@ def test_quantiles_invert_the_integral_of_the_density(c):
         x = law.isf(q)
         rounding = EPS * x * law.pdf(x)  # of x itself, which no formula avoids
         assert abs(tails(c, 0.7, x)[1] - mpf(q)) <= 2 * rounding + 60 * EPS * q
+
+
+@pytest.mark.parametrize("c", [1 - 1e-6, 1 - 1e-9, 1 - 1e-12, 1 - 1e-15, 1.0, 1 + 1e-9])
+def test_quantiles_invert_where_the_lower_edge_is_nearly_hard(c):
+    p = np.concatenate([10.0 ** -np.arange(1.0, 30.0), np.linspace(0, 1, 3001)[1:-1]])
+    for law in (MarchenkoPastur(c), SingularMarchenkoPastur(c)):
+        assert np.max(np.abs(law.cdf(law.ppf(p)) - np.maximum(p, law.atom))) <= 4 * EPS
+        if c < 1:  # relatively too, where the rounding of the quantile itself is not seen
+            x = law.ppf(p)
+            away = (p < 1e-3) & (x > 2 * law.support[0])
+            assert away.sum() > 2
+            assert law.cdf(x[away]) == pytest.approx(p[away], rel=60 * EPS, abs=0)
 
 
 @pytest.mark.parametrize("c", ASPECTS)

@@ -11,6 +11,7 @@ gives a matrix whose determinant converges exponentially. Kernels on ``(s, inf)`
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -21,7 +22,9 @@ from mpmath import mp, mpf
 from mpmath.calculus.quadrature import GaussLegendre
 
 Number = Any  # mpmath's numbers carry no types
+Rule = list[tuple[Number, Number]]  # nodes and weights
 
+PATH = Path(__file__).with_name("tracy_widom_reference.json")
 CENTRAL = [k / 2 for k in range(-20, 13)]
 FAR = {
     1: (-24, -20, -14, 12, 25, 50, 100),
@@ -42,29 +45,55 @@ def determinant(beta: int, s: float, *, digits: int = 30, level: int = 5) -> Num
         reach = (max(scaled, mpf(0)) ** mpf(1.5) + 1.5 * digits * mpmath.log(10)) ** (mpf(2) / 3)
         rule = GaussLegendre(mp).get_nodes(scaled, reach, level, mp.prec)
         kernel = airy_kernel(rule) if beta == 2 else half_kernel(rule)
-        one = mp.eye(len(rule))
-        value = mp.det(one - kernel)
-        return (value + mp.det(one + kernel)) / 2 if beta == 4 else value
+        value = determinant_of_one_plus(kernel, -1)
+        return (value + determinant_of_one_plus(kernel, 1)) / 2 if beta == 4 else value
 
 
-def airy_kernel(rule: list[tuple[Number, Number]]) -> Any:
+def determinant_of_one_plus(kernel: list[list[Number]], sign: int) -> Number:
+    """Return ``det(1 + sign * kernel)`` by Cholesky's method; ``kernel`` holds rows of the lower half."""
+    factor: list[list[Number]] = []
+    value = mpf(1)
+    for i, row in enumerate(kernel):
+        new: list[Number] = []
+        for j in range(i):
+            new.append((sign * row[j] - mpmath.fdot(new, factor[j][:j])) / factor[j][j])
+        pivot = 1 + sign * row[i] - mpmath.fdot(new, new)
+        factor.append([*new, mpmath.sqrt(pivot)])
+        value *= pivot
+    return value
+
+
+def airy_kernel(rule: Rule) -> list[list[Number]]:
     """Return ``(Ai(x) Ai'(y) - Ai'(x) Ai(y)) / (x - y)``, symmetrised by the weights."""
     points = [(x, mpmath.airyai(x), mpmath.airyai(x, derivative=1), mpmath.sqrt(w)) for x, w in rule]
-    kernel = mp.matrix(len(points))
+    rows = []
     for i, (x, ai, slope, wi) in enumerate(points):
-        kernel[i, i] = wi**2 * (slope**2 - x * ai**2)
-        for j, (y, aj, slope_j, wj) in enumerate(points[:i]):
-            kernel[i, j] = kernel[j, i] = wi * wj * (ai * slope_j - slope * aj) / (x - y)
-    return kernel
+        row = [wi * wj * (ai * dj - slope * aj) / (x - y) for y, aj, dj, wj in points[:i]]
+        rows.append([*row, wi**2 * (slope**2 - x * ai**2)])
+    return rows
 
 
-def half_kernel(rule: list[tuple[Number, Number]]) -> Any:
+def half_kernel(rule: Rule) -> list[list[Number]]:
     """Return ``Ai((x + y) / 2) / 2``, symmetrised by the weights."""
-    kernel = mp.matrix(len(rule))
-    for i, (x, wi) in enumerate(rule):
-        for j, (y, wj) in enumerate(rule[: i + 1]):
-            kernel[i, j] = kernel[j, i] = mpmath.sqrt(wi * wj) * mpmath.airyai((x + y) / 2) / 2
-    return kernel
+    roots = [mpmath.sqrt(w / 2) for _, w in rule]
+    series = functools.cache(lambda k: airy_series(mpf(k) / 2))
+
+    def airy(x: Number) -> Number:
+        k = int(mpmath.nint(2 * x))
+        return mpmath.polyval(series(k), x - mpf(k) / 2)
+
+    return [
+        [roots[i] * roots[j] * airy((rule[i][0] + rule[j][0]) / 2) for j in range(i + 1)]
+        for i in range(len(rule))
+    ]
+
+
+def airy_series(x: Number) -> list[Number]:
+    """Return the Taylor coefficients of ``Ai``, highest first, for distances up to 1/4 from ``x``."""
+    a = [mpmath.airyai(x), mpmath.airyai(x, derivative=1), x * mpmath.airyai(x) / 2]
+    while len(a) < 20 or abs(a[-1]) + abs(a[-2]) > mpmath.eps * abs(a[0]) * mpf(4) ** len(a):
+        a.append((x * a[-2] + a[-3]) / (len(a) * (len(a) - 1)))  # from Ai'' = x Ai
+    return a[::-1]
 
 
 def settled(beta: int, s: float) -> tuple[str, str]:
@@ -81,6 +110,12 @@ def settled(beta: int, s: float) -> tuple[str, str]:
                 return mpmath.nstr(value, 20), mpmath.nstr(1 - value, 20)
 
 
+def reference_values() -> list[dict[str, Any]]:
+    """Return the stored values: ``beta``, ``s``, and ``cdf`` and ``sf`` as text of 20 digits."""
+    rows: list[dict[str, Any]] = json.loads(PATH.read_text())
+    return rows
+
+
 def main(out: Path) -> None:
     """Write the reference values."""
     rows = []
@@ -93,4 +128,4 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("tracy_widom_reference.json"))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else PATH)
