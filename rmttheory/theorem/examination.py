@@ -238,7 +238,7 @@ def examine(
         say(f"Examining layer {index} of {data.name}: {' x '.join(map(str, split.kept.shape))}.")
         layers.append(_examine_layer(bench, index, split, stream, level=predicate_level, l1=l1, l2=l2))
     say("Judging the claims on the trained network.")
-    verdicts = _judge(bench, splits, data.name, seed=stream.seed, level=level)
+    verdicts = _judge(bench, splits, layers, data.name, seed=stream.seed, level=level)
     return Examination(
         layers=tuple(layers),
         together=bench.remove_all(splits),
@@ -369,20 +369,26 @@ def _examine_layer(
 
 
 def _judge(
-    bench: _Bench, splits: tuple[Split, ...], data: str, *, seed: int, level: float
+    bench: _Bench,
+    splits: tuple[Split, ...],
+    layers: list[LayerExamination],
+    data: str,
+    *,
+    seed: int,
+    level: float,
 ) -> tuple[Verdict, ...]:
-    cut = [(index, split) for index, split in enumerate(splits) if np.any(split.removed)]
+    cut = [(layer, split) for layer, split in zip(layers, splits) if layer.removed_energy > 0]
     return tuple(
         verdict
-        for index, split in cut
+        for layer, split in cut
         for verdict in judge_layer(
             bench.network,
-            index,
-            bench.inputs[index],
+            layer.index,
+            bench.inputs[layer.index],
             bench.labels,
             kept=split.kept,
             removed=split.removed,
-            g=split.estimate.g,
+            g=layer.edge.g,
             data=data,
             seed=seed,
             alpha=level / (VERDICTS * len(cut)),

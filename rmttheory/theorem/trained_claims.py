@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 
 from rmttheory.arrays import HostArray, Stream
-from rmttheory.networks import Network
+from rmttheory.networks import Network, margins
 from rmttheory.theorem.certificates import width_where_radius_speaks
 from rmttheory.theorem.claims import Cell, Claim, find_claim, judge, plan_trials, run_trials
 from rmttheory.theorem.planted import NetworkCase
-from rmttheory.theorem.removals import EPS, RemovalCase
+from rmttheory.theorem.removals import EPS, TINY, RemovalCase
 from rmttheory.theorem.verdicts import Verdict
 
 DELTA = 0.2
@@ -101,9 +101,22 @@ def judge_redrawn(case: RemovalCase, g: float, cell: Cell, *, seed: int, alpha: 
             network=case.network.replace(0, case.S + R), S=case.S, R=R, x=x, labels=labels, cell=cell
         )
 
-    claim = replace(find_claim("finite_confidence"), draw=draw)
-    cell = {**cell, **sizes, "delta": DELTA, "g": g, "readout": "trained"}
+    claim = replace(find_claim("finite_confidence"), draw=draw, speaks_at=_width_for_labels)
+    cell = {**cell, **sizes, "delta": DELTA, "g": g}
     return _judge(claim, cell, seed=seed, alpha=alpha)
+
+
+def _width_for_labels(case: RedrawnCase) -> float:
+    """Width at which the radius would certify some label, with norms and margins what they are here."""
+    confidence = margins(case.before, np.argmax(case.before, axis=1))
+    stretch = case.lipschitz * np.sqrt(np.sum(case.v**2, axis=1))
+    best = int(np.argmax(confidence / np.maximum(stretch, TINY)))
+    if confidence[best] == 0:
+        return math.inf
+    cell = case.cell
+    return width_where_radius_speaks(
+        float(stretch[best]), float(confidence[best]), g=case.g, samples=cell["samples"], delta=cell["delta"]
+    )
 
 
 def judge_layer(
