@@ -63,6 +63,16 @@ def _refuse_skip(report):
     return report
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave out what takes minutes, unless a mark or a single test is asked for: ``pytest -m slow``."""
+    if config.option.markexpr or any("::" in argument for argument in config.args):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in set(slow)]
+
+
 def pytest_terminal_summary(terminalreporter):
     pairs = {value for name, value in _properties(terminalreporter, "passed") if name == "pair"}
     if pairs:
@@ -75,6 +85,8 @@ def pytest_terminal_summary(terminalreporter):
     skipped = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", []))
     for reason, count in sorted(skipped.items()):
         terminalreporter.line(f"not run: {count} skipped, {reason.removeprefix('Skipped: ')}")
+    if slow := len(terminalreporter.stats.get("deselected", [])):
+        terminalreporter.line(f"not run: {slow} left out; `python -m pytest -m slow` runs what takes minutes")
 
 
 def _properties(terminalreporter, outcome):
