@@ -24,8 +24,10 @@ from rmttheory.theorem.verdicts import Kind, Outcome, Slope, Verdict
 WIDTH = 5.4
 """Inches; text of 10 points then stays legible when a phone shows the figure in 360 pixels."""
 DPI = 200
-LEAST = 1e-6
-"""Ratios below this are drawn here: a bound that loose needs no more room."""
+LONGEST = 38
+"""Characters in the name of a row: more would leave its bar no room."""
+RATIOS = (1e-6, 1e3)
+"""Ratios beyond these are drawn at the end: so loose or so broken a bound needs no more room."""
 
 
 @contextmanager
@@ -171,13 +173,12 @@ def overview_figure(verdicts: Sequence[Verdict]) -> Figure:
     figure = Figure(figsize=(WIDTH, 1.1 + 0.24 * len(verdicts)))
     axes = figure.subplots()
     rows = np.arange(len(verdicts))[::-1]
+    ratios = [ratio for verdict in verdicts for ratio in _ratios(verdict)]
+    axes.set(xscale="log", xlim=(min([0.06, *ratios]) / 2, 2 * max([1.0, *ratios])))
     for row, verdict in zip(rows, verdicts):
         _verdict(axes, row, verdict)
-    lowest = min([v.median_ratio for v in verdicts if _has_ratio(v) and v.median_ratio] or [0.1])
-    axes.set_xscale("log")
-    axes.set_xlim(min(0.03, max(lowest / 2, LEAST)), 2)
     axes.axvline(1, color=LIGHT.ink, linewidth=1, linestyle="--", zorder=1)
-    axes.set_yticks(rows, [f"{v.claim}{cell_text(v, brief=True)}" for v in verdicts], fontsize=8.5)
+    axes.set_yticks(rows, [_row_name(verdict) for verdict in verdicts], fontsize=8.5)
     axes.set_ylim(-0.7, len(verdicts) - 0.3)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
@@ -278,26 +279,27 @@ def _exponent(slope: Slope) -> str:
     return f"{round(slope.value, 2) + 0.0:.2f}"  # the sum turns -0.00 into 0.00
 
 
-def _has_ratio(verdict: Verdict) -> bool:
-    return verdict.kind in (Kind.EXACT, Kind.TAIL) and verdict.worst_ratio is not None
+def _ratios(verdict: Verdict) -> list[float]:
+    """Median and worst ratio of a verdict on a bound, within `RATIOS`; empty for one on something else."""
+    median, worst = verdict.median_ratio, verdict.worst_ratio
+    if verdict.kind not in (Kind.EXACT, Kind.TAIL) or median is None or worst is None:
+        return []
+    return [float(np.clip(ratio, *RATIOS)) for ratio in (median, worst)]
+
+
+def _row_name(verdict: Verdict) -> str:
+    text = f"{verdict.claim}{cell_text(verdict, brief=True)}"
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _verdict(axes: Axes, row: float, verdict: Verdict) -> None:
     color = LIGHT.outcomes[verdict.outcome]
     hollow = verdict.outcome in (Outcome.VACUOUS, Outcome.INAPPLICABLE)
-    if _has_ratio(verdict):
-        median, worst = verdict.median_ratio or 0.0, verdict.worst_ratio or 0.0
-        axes.plot([max(median, LEAST), max(worst, LEAST)], [row, row], color=color, linewidth=3, alpha=0.45)
-        fill = "none" if hollow else "full"
-        axes.plot(
-            [max(worst, LEAST)],
-            [row],
-            MARKERS[verdict.outcome],
-            color=color,
-            markersize=6,
-            fillstyle=fill,
-            clip_on=False,
-        )
+    ratios = _ratios(verdict)
+    if ratios:
+        axes.plot(ratios, [row, row], color=color, linewidth=3, alpha=0.45)
+        marker, fill = MARKERS[verdict.outcome], "none" if hollow else "full"
+        axes.plot(ratios[1:], [row], marker, color=color, markersize=6, fillstyle=fill)
         return
     text = "no bound to compare"
     if verdict.slope:
@@ -317,4 +319,5 @@ def _verdict(axes: Axes, row: float, verdict: Verdict) -> None:
         fontsize=8.5,
         color=LIGHT.muted,
         bbox={"facecolor": LIGHT.paper, "edgecolor": "none", "pad": 1},
+        in_layout=False,
     )

@@ -105,6 +105,7 @@ def number(value: float | None, digits: int = 3) -> str:
         return "never" if value > 0 else "-inf"
     if value == 0 or 1e-3 <= abs(value) < 1e7:
         text = f"{value:.{digits}g}"
-        return f"{float(text):,.0f}" if abs(value) >= 1000 else str(int(float(text))) if "e" in text else text
+        rounded = float(text)
+        return f"{rounded:,.0f}" if abs(rounded) >= 1000 else f"{rounded:g}"
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"

@@ -66,8 +66,7 @@ def cell_text(verdict: Verdict, *, brief: bool = False) -> str:
     odd = {name: value for name, value in verdict.cell.items() if typical.get(name) != value}
     if not odd:
         return ""
-    text = ", ".join(f"{name}={_short(value)}" for name, value in odd.items())
-    return f" ({text})" if not brief or len(text) < 24 else f" ({text[:22]}…)"
+    return f" ({', '.join(f'{name}={_short(value)}' for name, value in odd.items())})"
 
 
 def vacuous_sentences(verdicts: Iterable[Verdict]) -> list[str]:

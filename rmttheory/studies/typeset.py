@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from html import escape
 
@@ -153,7 +154,7 @@ class _Formula:
             return self.style.root(self.argument())
         if name in _ACCENTS:
             base = self.argument()
-            return re.sub(r"(\w)(?=(</i>)?$)", rf"\1{_ACCENTS[name]}", base)
+            return unicodedata.normalize("NFC", re.sub(r"(\w)(?=(</i>)?$)", rf"\1{_ACCENTS[name]}", base))
         if name in _FONTS:
             return self.argument()
         if name in _WORDS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from rmttheory.arrays import RmtError, check_count
 from rmttheory.networks.datasets import load_dataset
 from rmttheory.studies.curves import Curve, plan_ladders
-from rmttheory.studies.grid import Judged, plan, plan_controls
+from rmttheory.studies.grid import Job, Judged, plan, plan_controls
 from rmttheory.studies.records import Folder, NotWritten, Run, counterexample
 from rmttheory.studies.runner import Watcher, Work, run
 from rmttheory.studies.trained import NetworkStudy, NetworkWork
@@ -135,7 +135,7 @@ def verify_suite(
         "shares": len(jobs) + network,
         "workers": workers,
     }
-    return _carry_out(works, _Keeper(len(works), facts, Folder(out) if out else None), watcher)
+    return _carry_out(works, _Keeper(works, facts, Folder(out) if out else None), watcher)
 
 
 def verify_controls(
@@ -163,7 +163,7 @@ def verify_controls(
     check_count(workers, "jobs")
     jobs = plan_controls(ids, alpha=alpha, seed=seed)
     facts = {"seed": seed, "preset": "controls", "alpha": alpha, "shares": len(jobs), "workers": workers}
-    return _carry_out(list(jobs), _Keeper(len(jobs), facts, None), watcher or Watcher())
+    return _carry_out(list(jobs), _Keeper(jobs, facts, None), watcher or Watcher())
 
 
 def _carry_out(works: list[Work], keeper: _Keeper, watcher: Watcher) -> Verification:
@@ -188,7 +188,7 @@ def _carry_out(works: list[Work], keeper: _Keeper, watcher: Watcher) -> Verifica
 class _Keeper:
     """Holds results as they come, and keeps the folder up to date."""
 
-    planned: int
+    planned: Sequence[Work]
     facts: dict[str, Any]
     folder: Folder | None
     unwritten: NotWritten | None = None
@@ -199,8 +199,7 @@ class _Keeper:
     def keep(self, index: int, result: Any) -> None:
         self.results[index] = result
         if isinstance(result, Judged) and result.verdict.counterexample is not None:
-            name = result.verdict.claim.replace("/", ".")
-            self._write(f"counterexamples/{name}.json", lambda: counterexample(result.verdict))
+            self._write(f"counterexamples/{self._name(index)}.json", lambda: counterexample(result.verdict))
         self._write("verdicts.json", lambda: self.run().to_json())
 
     def report(self, watcher: Watcher) -> None:
@@ -226,12 +225,18 @@ class _Keeper:
             verdicts=(*verdicts, *(verdict for study in studies for verdict in study.examination.verdicts)),
             curves=(*(result for result in results if isinstance(result, Curve)), *curves),
             network=studies[0] if studies else None,
-            partial=len(self.results) < self.planned,
+            partial=len(self.results) < len(self.planned),
             started=self.started,
             seconds=time.perf_counter() - self.clock,
         )
 
-    def _write(self, name: str, content: Any) -> None:
+    def _name(self, index: int) -> str:
+        """Return a file name for a job: its claim, numbered where the claim has more than one cell."""
+        claims = [work.claim for work in self.planned[: index + 1] if isinstance(work, Job)]
+        name, earlier = claims[-1].replace("/", "."), claims.count(claims[-1]) - 1
+        return f"{name}-{earlier + 1}" if earlier else name
+
+    def _write(self, name: str, content: Callable[[], str]) -> None:
         if self.folder is None or self.unwritten:
             return
         try:
