@@ -118,10 +118,8 @@ def _mp_bulk(layer: TrainedLayer) -> Measurement:
 
 
 def _edge(layer: TrainedLayer) -> Measurement:
-    score = nulls.edge_score(float(layer.values[layer.rank]), layer.shape, layer.g, layer.rank)
-    null = nulls.edge_null(layer.shape, layer.rank, layer.draws)
-    tail = math.floor(layer.level / 2 * (layer.draws + 1))
-    low, high = null[tail - 1], null[-tail]
+    score = nulls.edge_score(float(layer.values[layer.rank]), layer.shape, layer.g)
+    low, high = nulls.edge_limits(layer.shape, layer.rank, level=layer.level, draws=layer.draws)
     how = (
         f"Tracy-Widom score of the first singular value below the edge; {layer.draws} draws of pure noise "
         f"through the same fit span [{low:.2f}, {high:.2f}] at level {layer.level:g}."

@@ -215,16 +215,25 @@ def response_test(
     return rank_test(observed, null), ratio, ratio * float(shares.mean()) * math.sqrt(m / (m - k))
 
 
-def edge_score(s: float, shape: tuple[int, int], g: float, kept: int) -> float:
-    """Tracy-Widom score of the first singular value below the edge, ``kept`` ones being above it."""
-    n, m = shape
-    centre, scale = tracy_widom_scaling(n - kept, m - kept)
-    return (s * s * n / g - centre) / scale
+def edge_score(s: float, shape: tuple[int, int], g: float) -> float:
+    """Tracy-Widom score of a singular value as the largest of noise of this shape and level."""
+    centre, scale = tracy_widom_scaling(*shape)
+    return (s * s * shape[0] / g - centre) / scale
+
+
+def edge_limits(shape: tuple[int, int], kept: int, *, level: float, draws: int) -> tuple[float, float]:
+    """Range of the score of the first value below the edge, beside ``kept`` spikes of any strength.
+
+    By interlacing, that value lies between the largest ones of noise of ``n - kept`` by ``m - kept`` and of
+    noise of full shape; each end of the range is a quantile of one of them, at ``level / 2``.
+    """
+    tail = math.floor(level / 2 * (draws + 1))
+    return _edge_null(shape, kept, draws)[tail - 1], _edge_null(shape, 0, draws)[-tail]
 
 
 @functools.lru_cache(maxsize=64)
-def edge_null(shape: tuple[int, int], kept: int, draws: int) -> tuple[float, ...]:
-    """Sorted `edge_score` of noise beside ``kept`` spikes, each cut at its own edge; remembered by shape."""
+def _edge_null(shape: tuple[int, int], kept: int, draws: int) -> tuple[float, ...]:
+    """Sorted scores of the first value below its own edge, for noise of ``n - kept`` by ``m - kept``."""
     n, m = shape
     rest = (n - kept, m - kept)
     scores = []
@@ -232,5 +241,5 @@ def edge_null(shape: tuple[int, int], kept: int, draws: int) -> tuple[float, ...
         s = s * math.sqrt(rest[0] / n)
         g = fit_edge(s, rest, level=EDGE_LEVEL).g * n / rest[0]
         above = int(np.sum(s > largest_singular_value_quantile(1 - EDGE_LEVEL, shape, g)))
-        scores.append(edge_score(float(s[min(above, len(s) - 1)]), shape, g, kept + above))
+        scores.append(edge_score(float(s[min(above, len(s) - 1)]), shape, g))
     return tuple(sorted(scores))

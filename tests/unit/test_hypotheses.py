@@ -16,6 +16,7 @@ import pytest
 
 from rmttheory.arrays import Stream
 from rmttheory.networks import remove_bulk
+from rmttheory.theorem import nulls
 from rmttheory.theorem.hypotheses import Checked, Knowable, Reading, at_least, at_most
 from rmttheory.theorem.predicates import PREDICATES, examine_layer
 from rmttheory.theorem.trained import TrainedLayer
@@ -210,7 +211,7 @@ CONTROLS = {
     "finite_samples": (lambda: planted(inputs=inputs_of(np.random.default_rng(0), samples=97)),),
     "activation": (
         lambda: planted(activate=lambda x: 1.01 * x),
-        lambda: planted(activate=lambda x: x + 1e-9),
+        lambda: planted(activate=np.ones_like),
     ),
     "mask": (planted,),
 }
@@ -281,6 +282,27 @@ def test_values_of_what_is_computed_outright():
     # the largest coordinate of a coordinate vector, over what one of six uniform ones would reach
     assert value["delocalised"] > 1
     assert value["entrywise_signal"] == np.sum(np.array([9, 5, 4, 0.5, 0.4, 0.3]) > 0.1721)
+
+
+def test_subgaussian_evidence_by_hand():
+    """One of ten rows at 5.1 standard deviations: 10 log(0.1 / p) + ... nats at t = 5."""
+    layer = replace(planted(W=np.eye(10)), removed=np.zeros((10, 10)), kept=np.eye(10), rank=0)
+    layer.removed[0, 0] = 5.1 * math.sqrt(0.02 / 10)
+    layer = replace(layer, estimate=replace(layer.estimate, g=0.02), inputs=np.eye(10)[:1], level=0.01)
+    p = 2 * math.exp(-12.5)
+    measured = BY_ID["subgaussian_rows"].check(layer)
+    assert measured.value == pytest.approx(10 * (0.1 * math.log(0.1 / p) + 0.9 * math.log(0.9 / (1 - p))))
+    assert measured.threshold == pytest.approx(math.log(28 / 0.01))
+
+
+def test_edge_limits_come_from_noise_that_was_cut():
+    """Uncut, the largest of 204 scores of pure noise would pass the cut, 0.45, in 20 draws and 2 in some."""
+    low, high = nulls.edge_limits((60, 80), 0, level=0.01, draws=204)
+    assert -5 < low < -3.4 < 0 < high < 0.46
+    # fewer dimensions have a lower edge: the low end moves down, the high end not at all
+    lower, same = nulls.edge_limits((60, 80), 6, level=0.01, draws=204)
+    assert same == high
+    assert lower < low - 1
 
 
 def test_mask_holds_for_disjoint_supports():
