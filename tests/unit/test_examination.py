@@ -16,11 +16,13 @@ from rmttheory.networks import (
     accuracy,
     cross_entropy,
     initial_network,
+    margins,
     per_sample_cross_entropy,
     remove_bulk,
 )
 from rmttheory.networks.datasets import Dataset
-from rmttheory.theorem import examination
+from rmttheory.theorem import examination, trained_claims
+from rmttheory.theorem.certificates import gaussian_radius
 from rmttheory.theorem.examination import examine
 from rmttheory.theorem.hypotheses import Reading
 from rmttheory.theorem.predicates import PREDICATES
@@ -262,6 +264,26 @@ def test_a_widening_layer_would_speak_where_it_says(loud):
 
     assert speaks(verdict.speaks_at * 1.01)
     assert not speaks(verdict.speaks_at * 0.99)
+
+
+def test_redrawn_noise_would_certify_a_label_where_it_says():
+    """At the width named for `finite_confidence`, and not before, twice the radius is below some margin."""
+    net, data = network(), blobs()
+    split = remove_bulk(net.layers[0].weight)
+    size = {"g": split.estimate.g, "samples": 60, "delta": 0.2}
+    case = trained_claims.RedrawnCase(
+        network=net, S=split.kept, R=split.removed, x=data.test_x, labels=data.test_y, cell=size
+    )
+    best = np.argmax(case.before, axis=1)
+    sizes, norms = margins(case.before, best), np.linalg.norm(data.test_x, axis=1)
+
+    def speaks(n):
+        return np.any(2 * gaussian_radius(norms, net.tail_lipschitz(0), n=n, **size) < sizes)
+
+    width = int(trained_claims._width_for_labels(case))
+    assert speaks(width)
+    assert not speaks(width - 1)
+    assert np.array_equal(case.after, net.replace(0, split.kept).logits(data.test_x))
 
 
 def test_result_is_plain_json_and_depends_on_the_stream_alone(found):

@@ -305,6 +305,20 @@ def test_edge_limits_come_from_noise_that_was_cut():
     assert lower < low - 1
 
 
+def test_response_against_random_noise_as_it_is():
+    """Inputs that the kept directions hold but for a share meet that share of what plain noise would do."""
+    layer = planted()
+    kept, rest = layer.right[:, :3].T, inputs_of(rng_of("rest"))
+    rest = rest - (rest @ kept.T) @ kept
+    rest /= np.linalg.norm(rest, axis=1)[:, None]
+    for share in (1.0, 0.6, 0.1):
+        v = share * rest + math.sqrt(1 - share**2) * kept[:1]
+        _, ratio, plain = nulls.response_test(layer.removed, v, layer.extraction, draws=204, stream=Stream(1))
+        # noise of the same norm in all of its 96 x 128 entries is by sqrt(125 / 128) weaker
+        assert plain == pytest.approx(share * ratio * math.sqrt(128 / 125), rel=1e-9)
+        assert ratio == pytest.approx(1, abs=0.3)
+
+
 def test_mask_holds_for_disjoint_supports():
     layer = planted()
     W = layer.kept + layer.removed
