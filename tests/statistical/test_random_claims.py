@@ -54,7 +54,7 @@ class TestRowEvent:
 class TestNetworks:
     def test_union_event_is_as_rare_as_for_orthogonal_inputs(self):
         # Null: P(max_s |R v_s|_inf / |v_s| > u) <= 0.044, its value for orthogonal inputs at delta = 1/2
-        # (Sidak: dependence only lowers it; here inputs of a class nearly coincide). Alternative: a radius 15 %
+        # (Sidak: dependence only lowers it; inputs of a class nearly coincide). Alternative: a radius 15 %
         # too small, P = 0.2 or more. 1500 trials: level 1e-9 a side, power above 0.99.
         cell = gaussian.FINITE_CONFIDENCE.cell(n=100, delta=0.5)
         u = math.sqrt(2 * math.log(2 * 100 * 20 / 0.5))
@@ -109,7 +109,7 @@ class TestNetworks:
             assert (claim.right(case) < claim.trivial(case)) is speaks
 
     def test_standard_readout_never_speaks(self):
-        # row sums above sqrt(2 n / pi) keep the radius above |v| sqrt(4 g log(2 n |T| / delta) / pi): it grows
+        # row sums above sqrt(2 n / pi) keep the radius above |v| sqrt(4 g log(2 n |T|/delta) / pi): it grows
         for n in (128, 2048):
             cell = gaussian.FINITE_CONFIDENCE.cell(readout="standard", n=n)
             case = planted.draw_network(cell, Stream(1))

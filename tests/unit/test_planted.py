@@ -50,8 +50,8 @@ class TestNetworkCase:
         np.testing.assert_allclose(case.radius(0.1), expected, rtol=1e-13)
 
     def test_row_sums_stay_bounded_or_grow_like_the_root_of_the_width(self):
-        # |N(0, 1/n)| has mean sqrt(2 / (pi n)) and standard deviation 0.61 / sqrt(n): the largest of ten sums of
-        # n lies within six deviations of sqrt(2 n / pi), and above it with probability 1 - 2^-10
+        # |N(0, 1/n)| has mean sqrt(2 / (pi n)) and standard deviation 0.61 / sqrt(n): the largest of ten sums
+        # of n lies within six deviations of sqrt(2 n / pi), and above it with probability 1 - 2^-10
         for n in (256, 1024):
             assert network_case(n=n).lipschitz == 1.0
             grown = network_case(n=n, readout="standard").lipschitz
