@@ -1,8 +1,7 @@
 """The Tracy-Widom laws a second way: Fredholm determinants in high precision, to check the table against.
 
-``python -m rmttheory.matrices.tables.fredholm [OUT]`` makes ``tracy_widom_reference.json``, 40 points a law, in
-ten minutes.
-Nothing here is shared with the script that makes the table: no differential equation, no expansion.
+``python -m rmttheory.matrices.tables.fredholm [OUT]`` makes ``tracy_widom_reference.json``, 40 points a law,
+in ten minutes. Nothing is shared with the script that makes the table: no equation, no expansion.
 
 Bornemann, Math. Comp. 79 (2010) 871: replacing the integral of an analytic kernel by a Gauss-Legendre rule
 gives a matrix whose determinant converges exponentially. Kernels on ``(s, inf)``: Airy's for beta 2, and
