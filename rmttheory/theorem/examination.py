@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rmttheory.arrays import HostArray, Placement, Stream, check_interval
+from rmttheory.arrays import HostArray, InvalidInput, Placement, Stream, check_interval
 from rmttheory.matrices import EdgeEstimate
 from rmttheory.networks import Network, Split, accuracy, cross_entropy, margins, remove_bulk
 from rmttheory.networks.datasets import Dataset
@@ -19,7 +19,7 @@ from rmttheory.theorem.claims import SUITE_LEVEL
 from rmttheory.theorem.hypotheses import Checked
 from rmttheory.theorem.nulls import EDGE_LEVEL
 from rmttheory.theorem.predicates import examine_layer
-from rmttheory.theorem.trained import TrainedLayer
+from rmttheory.theorem.trained import TrainedLayer, ratio
 from rmttheory.theorem.trained_claims import VERDICTS, judge_layer
 from rmttheory.theorem.verdicts import Verdict
 
@@ -60,12 +60,12 @@ class Removal:
     @cached_property
     def kappa(self) -> HostArray:
         """``2 eta_s / |confidence|``: a label is certified where it is below 1, at any scale."""
-        return _ratio(2 * self.certified, np.abs(self.confidences))
+        return ratio(2 * self.certified, np.abs(self.confidences))
 
     @cached_property
     def tight_kappa(self) -> HostArray:
         """`kappa` with the realised change in place of the certified one."""
-        return _ratio(2 * self.realised, np.abs(self.confidences))
+        return ratio(2 * self.realised, np.abs(self.confidences))
 
     @property
     def certified_share(self) -> float:
@@ -80,7 +80,7 @@ class Removal:
     @property
     def tightness(self) -> float:
         """Median of realised over certified change; 0 where nothing is removed."""
-        return float(np.median(_ratio(self.realised, self.certified)))
+        return float(np.median(ratio(self.realised, self.certified)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, with quantiles in place of samples."""
@@ -211,7 +211,8 @@ def examine(
     level : float
         Probability that any of the verdicts refutes a true claim; shared equally between them.
     predicate_level : float
-        Probability that a predicate of random noise fails where it is true, for each predicate and layer.
+        Probability that a predicate of random noise fails where it is true, for each predicate and layer; at
+        least 0.001, since null draws grow like its inverse.
     l1, l2 : float
         Penalties of the training objective, as for `train`.
     progress : callable, optional
@@ -224,10 +225,11 @@ def examine(
     Raises
     ------
     InvalidInput
-        If the data do not fit the network, a level is outside (0, 1/2), or a penalty is negative.
+        If the data do not fit the network, a level is out of range, a penalty is negative, or a layer
+        does not have full rank, so that it has no bulk.
     """
-    for name, value in (("level", level), ("predicate_level", predicate_level)):
-        check_interval(value, name, low=0, high=0.5)
+    check_interval(level, "level", low=0, high=0.5)
+    check_interval(predicate_level, "predicate_level", low=1e-3, high=0.5, closed="low")
     for name, value in (("l1", l1), ("l2", l2)):
         check_interval(value, name, low=0, closed="low")
     say = progress or (lambda sentence: None)  # noqa: ARG005
@@ -288,12 +290,19 @@ class _Bench:
 
     def splits(self) -> tuple[Split, ...]:
         """Truncate every layer at the edge of its bulk."""
-        classes, last = self.network.sizes[-1], len(self.network.layers) - 1
-        splits = (
-            remove_bulk(layer.weight, level=EDGE_LEVEL, at_least=classes if i == last else 0)
-            for i, layer in enumerate(self.network.layers)
-        )
-        return tuple(_exactly_whole(split) for split in splits)
+        return tuple(self._split(index) for index in range(len(self.network.layers)))
+
+    def _split(self, index: int) -> Split:
+        weight = self.network.layers[index].weight
+        is_last = index == len(self.network.layers) - 1
+        try:
+            split = remove_bulk(weight, level=EDGE_LEVEL, at_least=len(weight) if is_last else 0)
+        except InvalidInput as error:
+            msg = f"Layer {index}: {error}"
+            raise InvalidInput(msg) from None
+        if split.rank == min(weight.shape):  # exactly: subtracting would leave rounding
+            return replace(split, kept=weight, removed=np.zeros_like(weight))
+        return split
 
     def remove(self, index: int, split: Split) -> Removal:
         """Remove the bulk of one layer."""
@@ -394,16 +403,3 @@ def _judge(
             alpha=level / (VERDICTS * len(cut)),
         )
     )
-
-
-def _exactly_whole(split: Split) -> Split:
-    """Return the split, without the rounding that is left where nothing is removed."""
-    if split.rank != min(split.kept.shape):
-        return split
-    return replace(split, kept=split.kept + split.removed, removed=np.zeros_like(split.removed))
-
-
-def _ratio(a: HostArray, b: HostArray) -> HostArray:
-    """``a / b`` within the finite numbers; 0 where both vanish."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return np.where(a == 0, 0.0, np.minimum(a / b, np.finfo(float).max))

@@ -19,10 +19,10 @@ from rmttheory.theorem.trained import TrainedLayer
 TAIL = 10
 """Least number of entries that make a tail."""
 
-_NO_INPUT = "The kept directions hold every input: the removed part is never reached."
-
 BULK_VECTORS = 64
 """How many singular vectors of the bulk are compared with uniform ones: evenly spaced over the bulk."""
+
+_NO_INPUT = "The kept directions hold every input: the removed part is never reached."
 
 
 def _entries(layer: TrainedLayer, *, permute: bool) -> Measurement:

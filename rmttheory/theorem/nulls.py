@@ -24,8 +24,6 @@ from rmttheory.matrices import (
 
 EDGE_LEVEL = 0.1
 """False-positive level of the edge at which layers, and null draws, are truncated."""
-
-
 NOTHING = 1e-9
 """Share of an input's norm that is rounding, not signal."""
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rmttheory.arrays import HostArray
 from rmttheory.matrices import spike_threshold
 from rmttheory.theorem.certificates import gaussian_radius
 from rmttheory.theorem.hypotheses import (
@@ -21,7 +20,7 @@ from rmttheory.theorem.hypotheses import (
     normal_quantile,
 )
 from rmttheory.theorem.noise_predicates import NOISE_PREDICATES
-from rmttheory.theorem.trained import TrainedLayer
+from rmttheory.theorem.trained import TrainedLayer, ratio
 
 
 def examine_layer(layer: TrainedLayer) -> tuple[Checked, ...]:
@@ -122,7 +121,7 @@ def _mask(layer: TrainedLayer) -> Measurement:
 def _outer_scale(layer: TrainedLayer) -> Measurement:
     n = layer.shape[0]
     a = layer.lipschitz * layer.norms * math.sqrt(math.log(2 * n) / n)
-    kappa = 4 * math.sqrt(2) * a / _positive(np.abs(layer.confidences))
+    kappa = ratio(4 * math.sqrt(2) * a, np.abs(layer.confidences))
     how = (
         f"Median over the data of 4 sqrt(2) a(N, s) / |confidence|, free of scale; a(N, s) itself, which the "
         f"paper lets tend to 0, has median {np.median(a):.3g}."
@@ -164,10 +163,6 @@ def _activation(layer: TrainedLayer) -> Measurement:
 
 def _unknowable(reason: str) -> Callable[[TrainedLayer], Measurement]:
     return lambda layer: at_most(0.0, 0.0, reason)  # noqa: ARG005
-
-
-def _positive(x: HostArray) -> HostArray:
-    return np.maximum(x, sys.float_info.min)
 
 
 _V, _F, _U = Knowable.VERIFIABLE, Knowable.FALSIFIABLE, Knowable.UNIDENTIFIABLE

@@ -17,8 +17,16 @@ from rmttheory.matrices import EdgeEstimate, spike_from_outlier, spike_threshold
 from rmttheory.networks import Split
 from rmttheory.theorem import nulls
 
+ENOUGH = 1e300
+"""Stands for infinity where numbers are averaged and written to JSON."""
 RESPONSES = 100
 """Number of inputs on which the response of the removed part is looked at."""
+
+
+def ratio(a: HostArray, b: HostArray) -> HostArray:
+    """Return ``a / b`` of numbers >= 0, at most `ENOUGH`; 0 where both vanish."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return np.where(a == 0, 0.0, np.minimum(a / b, ENOUGH))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -91,7 +91,8 @@ def judge_redrawn(case: RemovalCase, g: float, cell: Cell, *, seed: int, alpha: 
         As for `judge_removal`.
     g : float
     """
-    chosen = slice(None, None, max(1, math.ceil(len(case.x) / BATCH)))
+    reached = np.flatnonzero(np.any(case.x != 0, axis=1))  # noise moves nothing else
+    chosen = reached[:: max(1, math.ceil(len(reached) / BATCH))]
     x, labels = case.x[chosen], case.labels[chosen]
     sizes = {"n": len(case.S), "samples": len(x), "classes": case.network.sizes[-1]}
 
@@ -132,7 +133,9 @@ def judge_layer(
     seed: int,
     alpha: float,
 ) -> tuple[Verdict, ...]:
-    """Return the `VERDICTS` verdicts on one layer, split as ``kept + removed``, each at level ``alpha``.
+    """Return the verdicts on one layer, split as ``kept + removed``, each at level ``alpha``.
+
+    There are `VERDICTS` of them; of a layer that no sample reaches, only the first.
 
     Parameters
     ----------
@@ -147,10 +150,10 @@ def judge_layer(
     tail = Network(network.layers[index:])
     case = RemovalCase(network=tail, index=0, S=kept, R=removed, x=inputs, labels=labels)
     cell = {"data": data, "layer": index}
-    return (
-        judge_removal(case, cell, seed=seed, alpha=alpha),
-        judge_redrawn(case, g, cell, seed=seed, alpha=alpha),
-    )
+    first = judge_removal(case, cell, seed=seed, alpha=alpha)
+    if not np.any(inputs):
+        return (first,)
+    return first, judge_redrawn(case, g, cell, seed=seed, alpha=alpha)
 
 
 def _judge(claim: Claim, cell: Cell, *, seed: int, alpha: float) -> Verdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -316,18 +317,27 @@ def test_progress_is_told(found):
     assert "layer 0 of blobs: 64 x 40" in said[0]
 
 
-def test_zero_confidence_stays_finite():
-    """A network that cannot tell two classes apart has samples of confidence 0."""
-    net = network()
-    weight = net.layers[-1].weight.copy()
-    weight[1] = weight[0]
-    tied = net.replace(2, weight + 0)
-    with np.errstate(all="raise"):
-        bench = examination._Bench.of(tied, blobs())
-        removal = bench.remove(0, remove_bulk(net.layers[0].weight))
-        json.dumps(removal.to_dict(), allow_nan=False)
+def test_samples_without_confidence_or_input_stay_finite():
+    """A blank image has equal logits; a margin of 0 is never certified, and nothing becomes infinite."""
+    data = blobs()
+    data = replace(data, test_x=np.where(np.arange(60)[:, None] < 40, 0.0, data.test_x))
+    found = examine(network(), data, stream=Stream(1))
+    removal = found.layers[0].removal
+    assert np.all(removal.confidences[:40] == 0)
+    json.dumps(found.to_dict(), allow_nan=False)
     assert np.isfinite(removal.kappa).all()
-    assert removal.certified_share < 1
+    again = pickle.loads(pickle.dumps(found))  # it travels between processes
+    assert again.layers[0].hypotheses == found.layers[0].hypotheses
+
+
+def test_layer_that_nothing_reaches():
+    """All neurons of the first layer are dead: removing the bulk of the second changes nothing."""
+    net = network()
+    first = replace(net.layers[0], bias=np.full(SIZES[1], -1e3))
+    found = examine(Network((first, *net.layers[1:])), blobs(), stream=Stream(1))
+    assert np.all(found.layers[1].removal.certified == 0)
+    assert [verdict.claim for verdict in found.verdicts if verdict.cell["layer"] == 1] == ["margin_stability"]
+    json.dumps(found.to_dict(), allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -335,6 +345,7 @@ def test_zero_confidence_stays_finite():
     [
         ({"level": 0.0}, "`level`"),
         ({"predicate_level": 0.7}, "`predicate_level`"),
+        ({"predicate_level": 1e-6}, "`predicate_level`"),
         ({"l1": -1.0}, "`l1`"),
         ({"l2": math.nan}, "`l2`"),
     ],
@@ -352,7 +363,7 @@ def test_data_must_fit_the_network():
 def test_layer_that_was_truncated_before_is_refused():
     net = network()
     cut = net.replace(0, remove_bulk(net.layers[0].weight).kept)
-    with pytest.raises(InvalidInput, match="full rank"):
+    with pytest.raises(InvalidInput, match=r"Layer 0: .*full rank"):
         examine(cut, blobs(), stream=Stream(1))
 
 
