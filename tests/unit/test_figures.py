@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
+from toy_claims import TOYS
+
 from rmttheory.matrices import SingularMarchenkoPastur, Spiked
 from rmttheory.studies import figures
 from rmttheory.studies.curves import Curve
 from rmttheory.studies.style import DARK, LIGHT, darkened, number
 from rmttheory.theorem.claims import registry, verify
 from rmttheory.theorem.verdicts import Kind, Outcome, Slope, Verdict
-from toy_claims import TOYS
 
 SHAPE = (400, 200)
 
@@ -78,7 +79,10 @@ def drawings(values):
         verdict(outcome=Outcome.INAPPLICABLE, worst_ratio=None),
     ]
     facts = {"g": 1.0, "edge": 1.75}
-    yield "spectrum", lambda: figures.spectrum_figure(values, SHAPE, **facts, predicted=(2.37, 1.99), title="A title")
+    yield (
+        "spectrum",
+        lambda: figures.spectrum_figure(values, SHAPE, **facts, predicted=(2.37, 1.99), title="A title"),
+    )
     yield "pruning", lambda: figures.pruning_figure(values, SHAPE, **facts, rank=2, title="A layer")
     yield "one ladder", lambda: figures.ladder_figure([bounded], ylabel="change of a logit")
     yield "three ladders", lambda: figures.ladder_figure([curve(), bounded, curve()], ylabel="error")
@@ -110,7 +114,9 @@ def test_no_text_is_cut_off_and_no_label_lies_on_another(name, values):
     assert len(shown) > 8
     page = figure.bbox
     for text, box in shown.items():
-        if not any(text in axis.get_ticklabels() for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        if not any(
+            text in axis.get_ticklabels() for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)
+        ):
             assert page.x0 <= box.x0, text.get_text()
             assert box.x1 <= page.x1, text.get_text()
             assert page.y0 <= box.y0, text.get_text()

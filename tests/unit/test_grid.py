@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from toy_claims import EXACT, LIMIT, TAIL, TOYS
+
 from rmttheory.arrays import InvalidInput
 from rmttheory.studies.grid import EFFORT, PIECES, plan, plan_controls
 from rmttheory.studies.runner import run
 from rmttheory.theorem.claims import Trials, claims, plan_trials, registry, run_trials, verify
 from rmttheory.theorem.verdicts import Outcome
-from toy_claims import EXACT, LIMIT, TAIL, TOYS
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import stat
 
 import numpy as np
 import pytest
+from toy_claims import EXACT, TOYS
+
 from rmttheory.arrays import InvalidInput
 from rmttheory.studies.records import (
     FIGURES,
@@ -24,7 +26,6 @@ from rmttheory.studies.records import (
 )
 from rmttheory.theorem.claims import registry, verify
 from rmttheory.theorem.verdicts import Outcome
-from toy_claims import EXACT, TOYS
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_scraps(tmp_path, monkeypatch)
     folder = Folder(tmp_path)
     folder.write("x", "old")
 
-    def full(source, target):
+    def full(_, __):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", full)
@@ -86,7 +87,12 @@ def test_plain_values_are_json():
     class Color(enum.Enum):
         RED = "red"
 
-    value = {"a": (1.0, math.inf, -math.inf, math.nan), 2: Point(0.5), "c": Color.RED, "n": np.array([1.5, np.nan])}
+    value = {
+        "a": (1.0, math.inf, -math.inf, math.nan),
+        2: Point(0.5),
+        "c": Color.RED,
+        "n": np.array([1.5, np.nan]),
+    }
     assert plain(value) == {
         "a": [1.0, "inf", "-inf", None],
         "2": {"x": 0.5},

@@ -8,6 +8,8 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from toy_claims import EXACT, TOYS
+
 from rmttheory.studies import verification
 from rmttheory.studies.records import Folder, NotWritten
 from rmttheory.studies.report import RECONSTRUCTED, write_report
@@ -15,7 +17,6 @@ from rmttheory.studies.tables import HEADINGS, rows, summary, vacuous_sentences
 from rmttheory.studies.verification import verify_controls, verify_suite
 from rmttheory.theorem.claims import registry
 from rmttheory.theorem.verdicts import Outcome
-from toy_claims import EXACT, TOYS
 
 IDS = ("toy_exact", "toy_tail", "toy_vacuous", "toy_limit", "toy_exact/half")
 
@@ -69,7 +70,9 @@ def test_a_run_leaves_all_its_files(finished):
     result, folder = finished
     assert result.status == 1  # the control among the ids is refuted
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    figures = {f"figures/{name}.{kind}" for name in ("verdicts", "limits", "spectrum") for kind in ("png", "pdf")}
+    figures = {
+        f"figures/{name}.{kind}" for name in ("verdicts", "limits", "spectrum") for kind in ("png", "pdf")
+    }
     assert names == figures | {
         "verdicts.json",
         "report.md",
@@ -161,7 +164,7 @@ def test_interrupt_keeps_what_was_found(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_costs_the_files_and_not_the_verdicts(tmp_path, monkeypatch):
-    def full(self, name, content):
+    def full(*_):
         raise NotWritten("Cannot write x: no space left on device.")
 
     monkeypatch.setattr(Folder, "write", full)
@@ -169,11 +172,13 @@ def test_a_full_disk_costs_the_files_and_not_the_verdicts(tmp_path, monkeypatch)
     assert result.status == 2
     assert len(result.run.verdicts) == len(IDS)
     assert result.report is None
-    assert result.troubles[0].startswith("Error: Cannot write x: no space left on device. Verdicts are printed")
+    assert result.troubles[0].startswith(
+        "Error: Cannot write x: no space left on device. Verdicts are printed"
+    )
 
 
 def test_want_of_memory_is_a_sentence(monkeypatch):
-    def hungry(works, **arguments):
+    def hungry(*_, **__):
         raise MemoryError
         yield
 
@@ -185,7 +190,7 @@ def test_want_of_memory_is_a_sentence(monkeypatch):
 
 def test_counterexamples_of_several_cells_have_several_files(tmp_path, monkeypatch):
     broken = dataclasses.replace(
-        EXACT, id="toy_broken", right=lambda case: 0.5, grids={"quick": ({"n": 8}, {"n": 9}, {"n": 10})}
+        EXACT, id="toy_broken", right=lambda _: 0.5, grids={"quick": ({"n": 8}, {"n": 9}, {"n": 10})}
     )
     monkeypatch.setitem(registry(), "toy_broken", broken)
     verify_suite(["toy_broken"], out=str(tmp_path))

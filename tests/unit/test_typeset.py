@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+
 from rmttheory.studies.typeset import to_html, to_text
 from rmttheory.theorem.claims import claims
 from rmttheory.theorem.predicates import PREDICATES
@@ -45,7 +46,9 @@ def test_html_is_escaped(latex, html):
     )
 
 
-@pytest.mark.parametrize("broken", ["$x^$", "$\\frac{a}$", "${{$", "$}$", "$\\sqrt$", "$_$", "$", "$$", "\\", "$\\$"])
+@pytest.mark.parametrize(
+    "broken", ["$x^$", "$\\frac{a}$", "${{$", "$}$", "$\\sqrt$", "$_$", "$", "$$", "\\", "$\\$"]
+)
 def test_broken_formulas_do_not_stop_a_report(broken):
     to_html(broken)
     to_text(broken)

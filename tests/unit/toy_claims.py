@@ -11,7 +11,7 @@ from rmttheory.theorem.hypotheses import Hypothesis, Measurement
 from rmttheory.theorem.verdicts import Band, Kind
 
 
-def uniform(cell: Any, stream: Stream) -> float:
+def uniform(_: Any, stream: Stream) -> float:
     return float(stream.uniform((1,))[0])
 
 
@@ -35,7 +35,7 @@ EXACT = Claim(
     draw=uniform,
     left=lambda case: case,
     controls={
-        "half": Control(breaks="The bound is half of what it must be.", changes={"right": lambda case: 0.5}),
+        "half": Control(breaks="The bound is half of what it must be.", changes={"right": lambda _: 0.5}),
     },
 )
 TAIL = Claim(
@@ -46,9 +46,9 @@ TAIL = Claim(
     parameters=(Parameter(name="n", meaning="width", typical=8, low=1, high=1e6),),
     draw=uniform,
     left=lambda case: case,
-    right=lambda case: 0.99,
-    failure=lambda cell: Band(high=0.05, planned=0.01),
-    controls={"often": Control(breaks="It fails half the time.", changes={"right": lambda case: 0.5})},
+    right=lambda _: 0.99,
+    failure=lambda _: Band(high=0.05, planned=0.01),
+    controls={"often": Control(breaks="It fails half the time.", changes={"right": lambda _: 0.5})},
 )
 VACUOUS = Claim(
     id="toy_vacuous",
@@ -57,9 +57,9 @@ VACUOUS = Claim(
     source="derived here",
     draw=uniform,
     left=lambda case: case,
-    right=lambda case: 5.0,
-    trivial=lambda case: 1.0,
-    speaks_at=lambda case: 25.0,
+    right=lambda _: 5.0,
+    trivial=lambda _: 1.0,
+    speaks_at=lambda _: 25.0,
 )
 LIMIT = Claim(
     id="toy_limit",
