@@ -125,8 +125,10 @@ def verify_suite(
     network = data is not None or not ids
     jobs = plan(ids, preset=preset, alpha=alpha, seed=seed, widths=widths, shares=int(network))
     works: list[Work] = [*jobs, *plan_ladders(ids, seed=seed, alpha=jobs[0].alpha)]
+    loaded = load_dataset(data or DATA).describe() if network else ""
+    folder = Folder(out) if out else None
     if network:
-        watcher.note(load_dataset(data or DATA).describe())
+        watcher.note(loaded)
         works.append(NetworkWork(data=data or DATA, seed=seed, alpha=jobs[0].alpha))
     facts = {
         "seed": seed,
@@ -135,7 +137,7 @@ def verify_suite(
         "shares": len(jobs) + network,
         "workers": workers,
     }
-    return _carry_out(works, _Keeper(works, facts, Folder(out) if out else None), watcher)
+    return _carry_out(works, _Keeper(works, facts, folder), watcher)
 
 
 def verify_controls(
