@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from rmttheory.arrays import Stream
+from rmttheory.matrices import parse_noise
 from rmttheory.networks import remove_bulk
 from rmttheory.theorem import nulls
 from rmttheory.theorem.predicates import PREDICATES
@@ -94,6 +95,18 @@ def test_without_the_extraction_the_level_is_lost():
         nothing = nulls.Extraction(left=one.left[:, :0], right=one.right[:, :0])
         one.__dict__["extraction"] = nothing
     assert refuted(failures(layers, ("iid_gaussian",))["iid_gaussian"])
+
+
+@pytest.mark.parametrize("law", ["student-t:3", "student-t:5", "uniform"])
+def test_exchangeable_entries_may_have_any_law(law):
+    """Level as above over 100 layers, for iid entries that are not normal; `iid_gaussian` sees them all."""
+
+    def noise(rng):
+        return math.sqrt(N) * parse_noise(law).sample((N, M), 1.0, Stream(int(rng.integers(2**32))))
+
+    counts = failures([layer(trial, noise=noise) for trial in range(100)], ("exchangeable", "iid_gaussian"))
+    assert not refuted(counts["exchangeable"], 100)
+    assert counts["iid_gaussian"] >= 90
 
 
 def toward(v):
