@@ -95,6 +95,7 @@ class TestNetworks:
         [
             ("finite_confidence", {"strength": 0.4}),
             ("loss_reduction_gaussian", {"decay": 2e-4}),
+            ("loss_reduction_gaussian", {"decay": 1.0, "strength": 600.0}),
             ("loss_reduction_gaussian", {"decay": 1e-2, "readout": "standard"}),
         ],
     )
