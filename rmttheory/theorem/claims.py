@@ -420,6 +420,8 @@ def verify(
     InvalidInput
         For an unknown claim or parameter, or a value out of range.
     """
+    from threadpoolctl import threadpool_limits
+
     if isinstance(claim, str):
         claim = find_claim(claim)
     cell = claim.cell(**parameters)
@@ -428,7 +430,10 @@ def verify(
     if claim.residuals is not None:
         return judge_proof(claim, seed=seed, alpha=alpha)
     count = plan_trials(claim, cell, alpha=alpha) if trials == "auto" else check_count(trials, "trials")  # type: ignore[arg-type]
-    return judge(claim, cell, run_trials(claim, cell, seed=seed, start=0, stop=count), seed=seed, alpha=alpha)
+    # more threads slow matrices of this size down, by a factor of ten on a busy machine
+    with threadpool_limits(limits=1, user_api="blas"):
+        measured = run_trials(claim, cell, seed=seed, start=0, stop=count)
+    return judge(claim, cell, measured, seed=seed, alpha=alpha)
 
 
 def judge_proof(claim: Claim, *, seed: int, alpha: float) -> Verdict:
