@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from rmttheory.studies.pool import WorkersLost, compute, one_blas_thread, usable_cores
 
@@ -52,15 +52,20 @@ def test_every_result_comes_back_with_its_index(workers: int) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_linear_algebra_has_one_thread_in_every_process(workers: int) -> None:
-    assert [result for _, result in compute([(blas_threads, ())] * 2, workers=workers)] == [{1}, {1}]
+def test_linear_algebra_has_one_thread_in_every_process(
+    workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    with threadpool_limits(limits=2, user_api="blas"):
+        assert [result for _, result in compute([(blas_threads, ())] * 2, workers=workers)] == [{1}, {1}]
 
 
 def test_thread_limit_ends_with_its_context() -> None:
-    before = blas_threads()
-    with one_blas_thread():
-        pass
-    assert blas_threads() == before
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = blas_threads()
+        with one_blas_thread():
+            assert blas_threads() == {1}
+        assert blas_threads() == before == {2}
 
 
 def test_linear_algebra_is_equal_bit_by_bit_wherever_it_runs() -> None:
