@@ -374,7 +374,7 @@ LOSS_REDUCTION_GAUSSIAN = Claim(
     },
     grids={
         "quick": ({}, {"decay": 1e-4}),
-        "standard": ({}, {"decay": 1e-4}, {"n": 1024}, {"readout": "standard"}),
+        "standard": ({}, {"decay": 1e-4}, {"decay": 10.0}, {"n": 1024}, {"readout": "standard"}),
         "full": tuple(
             {"n": n, "decay": decay, "readout": kind}
             for n in (128, 256, 1024)
