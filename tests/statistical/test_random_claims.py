@@ -82,7 +82,7 @@ class TestNetworks:
             )
 
     def test_cross_term_is_bounded_at_half_of_delta(self):
-        # 2 lambda <S, R> is normal with variance 4 lambda^2 g |S|^2 / n; 2 exp(-z^2 / 2) = delta / 2 at the bound
+        # 2 lambda <S, R> is normal of variance 4 lambda^2 g |S|^2 / n; 2 exp(-z^2/2) = delta / 2 at the bound
         case = planted.draw_network(gaussian.LOSS_REDUCTION_GAUSSIAN.cell(decay=0.3, g=0.49), Stream(1))
         z = gaussian._cross_term_bound(case) / (2 * 0.3 * 0.7 * np.linalg.norm(case.S) / 16)
         assert 2 * math.exp(-(z**2) / 2) == pytest.approx(0.025, rel=1e-12)
