@@ -18,11 +18,9 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits o
 SHORT, LONG = "ce_lipschitz", "bema_level"
 
 
-def start(*arguments, **options):
+def start(*arguments, pipe=subprocess.PIPE, **options):
     command = [sys.executable, "-m", "rmttheory", *map(str, arguments)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **options
-    )
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, **options)
 
 
 def wait_for(condition, *, seconds=60.0):
@@ -98,11 +96,15 @@ def test_a_killed_worker_costs_nothing():
 
 
 def test_workers_do_not_outlive_a_killed_run(tmp_path):
-    process = start("verify", LONG, "--jobs", 2, "--out", tmp_path)
+    process = start("verify", LONG, "--jobs", 2, "--out", tmp_path, pipe=subprocess.DEVNULL)
     workers = wait_for(lambda: len(children(process.pid)) == 2 and children(process.pid))
     process.kill()
-    process.communicate()
-    wait_for(lambda: not any(map(alive, workers)), seconds=20)
+    process.wait()
+    try:
+        wait_for(lambda: not any(map(alive, workers)), seconds=20)
+    finally:
+        for worker in filter(alive, workers):
+            os.kill(worker, signal.SIGKILL)
 
 
 def test_a_closed_folder_is_refused_before_anything_runs(tmp_path):
