@@ -6,36 +6,67 @@ Everything here is loaded when it is first used, so ``import rmttheory`` stays l
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rmttheory.arrays import InvalidInput, Placement, RmtError, Stream, Unavailable
+    from rmttheory.matrices import (
+        MarchenkoPastur,
+        QuarterCircle,
+        Spiked,
+        TracyWidom,
+        fit_edge,
+        outlier,
+        overlaps,
+        singular_values,
+        spike_from_outlier,
+        spike_threshold,
+    )
+    from rmttheory.networks import Network, Split, load_dataset, remove_bulk, train
+    from rmttheory.theorem import Claim, Verdict, claims, examine, verify
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "rmttheory.arrays": ("InvalidInput", "Placement", "RmtError", "Stream", "Unavailable"),
-    "rmttheory.matrices": (
-        "MarchenkoPastur",
-        "Spiked",
-        "TracyWidom",
-        "fit_edge",
-        "outlier",
-        "overlaps",
-        "singular_values",
-        "spike_from_outlier",
-        "spike_threshold",
-    ),
-    "rmttheory.networks": ("Network", "Split", "load_dataset", "remove_bulk", "train"),
-    "rmttheory.theorem": ("Claim", "Verdict", "claims", "verify"),
-}
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+__all__ = [
+    "Claim",
+    "InvalidInput",
+    "MarchenkoPastur",
+    "Network",
+    "Placement",
+    "QuarterCircle",
+    "RmtError",
+    "Spiked",
+    "Split",
+    "Stream",
+    "TracyWidom",
+    "Unavailable",
+    "Verdict",
+    "__version__",
+    "claims",
+    "examine",
+    "fit_edge",
+    "load_dataset",
+    "outlier",
+    "overlaps",
+    "remove_bulk",
+    "singular_values",
+    "spike_from_outlier",
+    "spike_threshold",
+    "train",
+    "verify",
+]
 
-__all__ = ["__version__", *sorted(_MODULE_OF)]
 
+if not TYPE_CHECKING:  # type checkers would take every name for granted
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        msg = f"module 'rmttheory' has no attribute {name!r}"
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            for floor in ("arrays", "matrices", "networks", "theorem"):  # each loads those before it anyway
+                module = importlib.import_module(f"{__name__}.{floor}")
+                if name in module.__all__:
+                    return getattr(module, name)
+        msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    return getattr(importlib.import_module(_MODULE_OF[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -7,7 +7,7 @@ Scale of everything here: ``W``, ``S``, ``R`` are ``n x m``, entries of the nois
 from rmttheory.matrices.band import null_singular_values
 from rmttheory.matrices.edges import EdgeEstimate, EdgeStatus, fit_edge
 from rmttheory.matrices.ensembles import Draw, Spiked
-from rmttheory.matrices.laws import MarchenkoPastur, SingularMarchenkoPastur
+from rmttheory.matrices.laws import MarchenkoPastur, QuarterCircle, SingularMarchenkoPastur
 from rmttheory.matrices.noise import (
     ColumnScaled,
     Gaussian,
@@ -52,6 +52,7 @@ __all__ = [
     "HaarRotated",
     "MarchenkoPastur",
     "Noise",
+    "QuarterCircle",
     "Rademacher",
     "RowScaled",
     "SingularMarchenkoPastur",

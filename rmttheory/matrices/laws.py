@@ -338,7 +338,18 @@ class SingularMarchenkoPastur(_Bulk):
 
 @dataclass(frozen=True)
 class QuarterCircle(SingularMarchenkoPastur):
-    """`SingularMarchenkoPastur` of square matrices: ``sqrt(4 g - s**2) / (pi g)`` on ``[0, 2 sqrt(g)]``."""
+    """`SingularMarchenkoPastur` of square matrices: ``sqrt(4 g - s**2) / (pi g)`` on ``[0, 2 sqrt(g)]``.
+
+    Parameters
+    ----------
+    variance : float
+        ``g``, as there.
+
+    Raises
+    ------
+    InvalidInput
+        If ``variance`` is not a positive number.
+    """
 
     aspect: float = field(default=1.0, init=False)
 

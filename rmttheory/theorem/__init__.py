@@ -11,6 +11,7 @@ from rmttheory.theorem.claims import (
     run_trials,
     verify,
 )
+from rmttheory.theorem.examination import Examination, examine
 from rmttheory.theorem.hypotheses import Hypothesis, Measurement
 from rmttheory.theorem.verdicts import Band, Kind, Outcome, Slope, Verdict
 
@@ -18,6 +19,7 @@ __all__ = [
     "Band",
     "Claim",
     "Control",
+    "Examination",
     "Hypothesis",
     "Kind",
     "Measurement",
@@ -26,6 +28,7 @@ __all__ = [
     "Slope",
     "Verdict",
     "claims",
+    "examine",
     "find_claim",
     "judge",
     "replay",
