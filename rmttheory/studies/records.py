@@ -21,8 +21,9 @@ import numpy as np
 import rmttheory
 from rmttheory.arrays import InvalidInput, RmtError
 from rmttheory.studies.curves import Curve
+from rmttheory.studies.pool import one_blas_thread
 from rmttheory.studies.trained import NetworkStudy
-from rmttheory.theorem.claims import replay
+from rmttheory.theorem.claims import find_claim, replay
 from rmttheory.theorem.verdicts import Outcome, Verdict
 
 SCHEMA = 1
@@ -202,17 +203,16 @@ def plain(value: Any) -> Any:
 
 def counterexample(verdict: Verdict) -> str:
     """Return the text of a file from which `replay_file` draws the first violation of a claim again."""
-    _, left, right = replay(
-        verdict.claim, cell=verdict.cell, seed=verdict.seed, trial=verdict.counterexample or 0
-    )
+    trial = verdict.counterexample or 0
+    replayed = replay_trial(verdict.claim, cell=verdict.cell, seed=verdict.seed, trial=trial)
     document = {
         "schema": SCHEMA,
         "claim": verdict.claim,
         "cell": verdict.cell,
         "seed": verdict.seed,
-        "trial": verdict.counterexample,
-        "left": left,
-        "right": right,
+        "trial": trial,
+        "left": replayed.left,
+        "right": replayed.right,
         "environment": environment(),
     }
     return json.dumps(plain(document), indent=1, allow_nan=False) + "\n"
@@ -276,10 +276,9 @@ def replay_file(path: str | Path) -> Replayed:
 
 def replay_trial(name: str, *, cell: Mapping[str, Any], seed: int, trial: int) -> Replayed:
     """Draw one trial of the claim ``name`` again and compare its sides."""
-    from rmttheory.theorem.claims import find_claim
-
-    case, left, right = replay(name, cell=cell, seed=seed, trial=trial)
-    slack = find_claim(name).rounding(case)
+    with one_blas_thread():
+        case, left, right = replay(name, cell=cell, seed=seed, trial=trial)
+        slack = find_claim(name).rounding(case)
     return Replayed(claim=name, trial=trial, left=left, right=right, broken=not left <= right + slack)
 
 
