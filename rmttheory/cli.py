@@ -262,6 +262,8 @@ def _end(result: Verification, *, as_json: bool, quiet: bool) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and leave with its exit status."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal without Greek letters is no reason to fail
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     sys.exit(_status(arguments))
 
 

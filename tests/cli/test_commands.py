@@ -233,6 +233,13 @@ def test_a_reader_that_leaves_early_is_no_crash():
     assert (done.stdout, done.stderr) == ("[", "")
 
 
+def test_a_terminal_without_greek_letters_is_no_crash():
+    command = [sys.executable, "-m", "rmttheory", "claims"]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=ascii_only, capture_output=True, text=True, check=True)
+    assert "row_event_exact" in done.stdout
+
+
 def test_a_mistake_of_ours_is_not_taken_for_a_refutation(run, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError("a mistake")

@@ -119,6 +119,10 @@ def test_json_is_all_that_stdout_holds(run):
     assert "ce_lipschitz" in err
 
 
+def test_controls_keep_the_schema_too(run):
+    validate(json.loads(run("controls", "ce_lipschitz", "--jobs", 1, "--json")[1]))
+
+
 def test_widths_reach_the_claims(run):
     _, out, _ = run("verify", "mp_bulk", "--n", "16,32,64", "--jobs", 1, "--json", "--quiet")
     assert json.loads(out)["verdicts"][0]["cell"]["n"] == [16, 32, 64]
