@@ -11,8 +11,9 @@ import numpy as np
 from rmttheory.arrays import HostArray, Stream
 from rmttheory.networks import margins
 from rmttheory.studies.pool import Task
-from rmttheory.theorem.claims import Cell, Claim, Trials, find_claim, fit_slope, registry
-from rmttheory.theorem.verdicts import Kind, Slope
+from rmttheory.theorem.claims import Cell, Claim, find_claim, registry
+from rmttheory.theorem.judging import Trials
+from rmttheory.theorem.verdicts import Kind, Slope, fit_slope
 
 LADDER = "finite_confidence"
 """The claim whose two sides are shown in the units of logits, for each kind of readout."""

@@ -11,18 +11,8 @@ from rmttheory.arrays import InvalidInput, check_choice, check_count, check_inte
 from rmttheory.studies.curves import Curve, limit_curve
 from rmttheory.studies.pool import Task
 from rmttheory.studies.tables import cell_text
-from rmttheory.theorem.claims import (
-    SUITE_LEVEL,
-    Cell,
-    Claim,
-    Trials,
-    claims,
-    find_claim,
-    judge,
-    judge_proof,
-    plan_trials,
-    run_trials,
-)
+from rmttheory.theorem.claims import Cell, Claim, claims, find_claim
+from rmttheory.theorem.judging import SUITE_LEVEL, Trials, judge, judge_proof, plan_trials, run_trials
 from rmttheory.theorem.verdicts import Verdict
 
 EFFORT = {"quick": 1, "standard": 5, "full": 25}

@@ -23,7 +23,8 @@ from rmttheory.arrays import InvalidInput, RmtError
 from rmttheory.studies.curves import Curve
 from rmttheory.studies.pool import one_blas_thread
 from rmttheory.studies.trained import NetworkStudy
-from rmttheory.theorem.claims import find_claim, replay
+from rmttheory.theorem.claims import find_claim
+from rmttheory.theorem.judging import replay
 from rmttheory.theorem.verdicts import Outcome, Verdict
 
 SCHEMA = 1

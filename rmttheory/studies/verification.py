@@ -16,7 +16,7 @@ from rmttheory.studies.grid import Job, Judged, plan, plan_controls
 from rmttheory.studies.records import Folder, NotWritten, Run, counterexample
 from rmttheory.studies.runner import Watcher, Work, run
 from rmttheory.studies.trained import NetworkStudy, NetworkWork
-from rmttheory.theorem.claims import SUITE_LEVEL
+from rmttheory.theorem.judging import SUITE_LEVEL
 from rmttheory.theorem.verdicts import Outcome, Verdict
 
 DATA = "fashion-mnist-3000"

@@ -15,8 +15,8 @@ from rmttheory.networks import Network, Split, accuracy, cross_entropy, margins,
 from rmttheory.networks.datasets import Dataset
 from rmttheory.networks.losses import loss_gradient, right_class
 from rmttheory.theorem.certificates import sup_change
-from rmttheory.theorem.claims import SUITE_LEVEL
 from rmttheory.theorem.hypotheses import Checked
+from rmttheory.theorem.judging import SUITE_LEVEL
 from rmttheory.theorem.nulls import EDGE_LEVEL
 from rmttheory.theorem.predicates import examine_layer
 from rmttheory.theorem.trained import TrainedLayer, ratio

@@ -11,7 +11,8 @@ import numpy as np
 from rmttheory.arrays import HostArray, Stream
 from rmttheory.networks import Network, margins
 from rmttheory.theorem.certificates import width_where_radius_speaks
-from rmttheory.theorem.claims import Cell, Claim, find_claim, judge, plan_trials, run_trials
+from rmttheory.theorem.claims import Cell, Claim, find_claim
+from rmttheory.theorem.judging import judge, plan_trials, run_trials
 from rmttheory.theorem.planted import NetworkCase
 from rmttheory.theorem.removals import EPS, TINY, RemovalCase
 from rmttheory.theorem.verdicts import Verdict

@@ -1,4 +1,4 @@
-"""What evidence can say: exact binomial arithmetic, the number of trials it takes, and the verdict."""
+"""What evidence can say: exact binomial arithmetic, trials needed, fitted slopes, and the verdict."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rmttheory.arrays import InvalidInput
+import numpy as np
+
+from rmttheory.arrays import HostArray, InvalidInput
 
 
 class Kind(enum.Enum):
@@ -172,6 +174,29 @@ class Slope:
     low: float
     high: float
     claimed: float
+
+
+def fit_slope(widths: HostArray, errors: HostArray, *, alpha: float, claimed: float) -> Slope:
+    """Fit ``log errors`` against ``log widths`` by least squares; there must be two widths or more.
+
+    Each limit errs with probability at most ``alpha`` if log errors are normal. The variance of each width
+    is estimated apart, since errors of small and large matrices need not scatter alike, and Student's t
+    takes the degrees of freedom of the width with the fewest trials: its reach is then never too small
+    (Hajek 1962).
+    """
+    from scipy.special import stdtrit
+
+    x, y = np.log(widths), np.log(np.maximum(errors, np.finfo(float).tiny))
+    spread = x - x.mean()
+    weights = spread / (spread @ spread)
+    value = float(weights @ y)
+    groups = [widths == width for width in np.unique(widths)]
+    fewest = min(int(group.sum()) for group in groups)
+    reach = math.inf
+    if fewest > 1:
+        variance = sum(float(np.sum(weights[group] ** 2) * np.var(y[group], ddof=1)) for group in groups)
+        reach = -math.sqrt(variance) * float(stdtrit(fewest - 1, alpha))
+    return Slope(value=value, low=value - reach, high=value + reach, claimed=claimed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from hypothesis.extra.numpy import arrays
 from rmttheory.arrays import Stream
 from rmttheory.networks import Dense, Network, accuracy
 from rmttheory.theorem.certificates import data_path_budget
-from rmttheory.theorem.claims import verify
+from rmttheory.theorem.judging import verify
 from rmttheory.theorem.removals import LogitCase, RemovalCase, draw_logits, draw_removal
 from rmttheory.theorem.statements.deterministic import (
     CE_LIPSCHITZ,

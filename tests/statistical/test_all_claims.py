@@ -11,15 +11,8 @@ import math
 
 import pytest
 
-from rmttheory.theorem.claims import (
-    SUITE_LEVEL,
-    find_claim,
-    judge,
-    plan_trials,
-    registry,
-    run_trials,
-    verify,
-)
+from rmttheory.theorem.claims import find_claim, registry
+from rmttheory.theorem.judging import SUITE_LEVEL, judge, plan_trials, run_trials, verify
 from rmttheory.theorem.verdicts import Kind, Outcome
 
 SEED = 20260608

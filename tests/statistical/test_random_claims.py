@@ -12,7 +12,7 @@ from rmttheory import Spiked, Stream
 from rmttheory.matrices import MarchenkoPastur, bulk_edge, fit_edge, outlier, overlaps
 from rmttheory.theorem import find_claim, planted, verify
 from rmttheory.theorem.certificates import width_where_radius_speaks
-from rmttheory.theorem.claims import SUITE_LEVEL, plan_trials
+from rmttheory.theorem.judging import SUITE_LEVEL, plan_trials
 from rmttheory.theorem.statements import gaussian, outliers, spectra
 from rmttheory.theorem.verdicts import clopper_pearson, trials_needed
 

@@ -12,7 +12,7 @@ from rmttheory.matrices import (
     shrink,
     spike_from_outlier,
 )
-from rmttheory.theorem.claims import verify
+from rmttheory.theorem.judging import verify
 from rmttheory.theorem.statements import symbolic
 from rmttheory.theorem.verdicts import Outcome
 

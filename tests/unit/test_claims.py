@@ -12,23 +12,19 @@ import pytest
 from scipy import stats
 
 from rmttheory.arrays import InvalidInput
-from rmttheory.theorem.claims import (
+from rmttheory.theorem.claims import Claim, Control, Parameter, find_claim
+from rmttheory.theorem.hypotheses import Hypothesis, at_least
+from rmttheory.theorem.judging import (
     POWER,
     SUITE_LEVEL,
-    Claim,
-    Control,
-    Parameter,
     Trials,
-    find_claim,
-    fit_slope,
     judge,
     plan_trials,
     replay,
     run_trials,
     verify,
 )
-from rmttheory.theorem.hypotheses import Hypothesis, at_least
-from rmttheory.theorem.verdicts import Band, Kind, Outcome, trials_needed
+from rmttheory.theorem.verdicts import Band, Kind, Outcome, fit_slope, trials_needed
 
 FLUKE = 1e-9
 """Chance that a simulation below fails although the code is right."""

@@ -8,7 +8,8 @@ from toy_claims import EXACT, LIMIT
 
 from rmttheory.studies.curves import LADDER, READOUTS, Ladder, limit_curve, plan_ladders
 from rmttheory.studies.runner import run
-from rmttheory.theorem.claims import Trials, find_claim
+from rmttheory.theorem.claims import find_claim
+from rmttheory.theorem.judging import Trials
 
 
 def trials(widths, left, margins=None):

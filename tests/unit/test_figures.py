@@ -18,7 +18,8 @@ from rmttheory.matrices import SingularMarchenkoPastur, Spiked
 from rmttheory.studies import figures
 from rmttheory.studies.curves import Curve
 from rmttheory.studies.style import DARK, LIGHT, darkened, number
-from rmttheory.theorem.claims import registry, verify
+from rmttheory.theorem.claims import registry
+from rmttheory.theorem.judging import verify
 from rmttheory.theorem.verdicts import Kind, Outcome, Slope, Verdict
 
 SHAPE = (400, 200)

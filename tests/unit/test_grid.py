@@ -10,7 +10,8 @@ from toy_claims import EXACT, LIMIT, TAIL, TOYS
 from rmttheory.arrays import InvalidInput
 from rmttheory.studies.grid import EFFORT, PIECES, plan, plan_controls
 from rmttheory.studies.runner import run
-from rmttheory.theorem.claims import Trials, claims, plan_trials, registry, run_trials, verify
+from rmttheory.theorem.claims import claims, registry
+from rmttheory.theorem.judging import Trials, plan_trials, run_trials, verify
 from rmttheory.theorem.verdicts import Outcome
 
 

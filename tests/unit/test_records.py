@@ -24,7 +24,8 @@ from rmttheory.studies.records import (
     plain,
     replay_file,
 )
-from rmttheory.theorem.claims import registry, verify
+from rmttheory.theorem.claims import registry
+from rmttheory.theorem.judging import verify
 from rmttheory.theorem.verdicts import Outcome
 
 
