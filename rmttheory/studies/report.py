@@ -11,7 +11,7 @@ from markupsafe import Markup
 from rmttheory.studies.pictures import make_pictures
 from rmttheory.studies.records import Folder, Run, environment
 from rmttheory.studies.style import DARK, LIGHT, number
-from rmttheory.studies.tables import HEADINGS, READING, rows, summary, vacuous_sentences
+from rmttheory.studies.tables import HEADINGS, READING, cell_values, rows, summary, vacuous_sentences
 from rmttheory.studies.typeset import to_html
 from rmttheory.theorem.claims import Claim, find_claim, registry
 from rmttheory.theorem.verdicts import Outcome, Verdict
@@ -45,6 +45,7 @@ def write_report(run: Run, folder: Folder) -> None:
         "percent": lambda share: f"{100 * share:.1f} %",
         "math": lambda text: Markup(to_html(text)),  # to_html escapes
         "cell": _markdown_cell,
+        "cell_values": cell_values,
     }
     for name in ("report.md", "report.html"):
         folder.write(name, pages.get_template(f"{name}.j2").render(facts))
@@ -88,7 +89,7 @@ def _readings(run: Run) -> list[tuple[str, list[Any]]]:
 
 
 def _predicate_statements() -> dict[str, str]:
-    from rmttheory.theorem.predicates import PREDICATES
+    from rmttheory.theorem.trained.predicates import PREDICATES
 
     return {predicate.id: predicate.statement for predicate in PREDICATES}
 

@@ -1,9 +1,9 @@
 """Floor 4: the statements, and how they are judged."""
 
 from rmttheory.theorem.claims import Claim, Control, Parameter, claims, find_claim
-from rmttheory.theorem.examination import Examination, examine
 from rmttheory.theorem.hypotheses import Hypothesis, Measurement
 from rmttheory.theorem.judging import judge, replay, run_trials, verify
+from rmttheory.theorem.trained.examination import Examination, examine
 from rmttheory.theorem.verdicts import Band, Kind, Outcome, Slope, Verdict
 
 __all__ = [

@@ -15,7 +15,8 @@ import numpy as np
 from places import Place
 
 from rmttheory import arrays, matrices, networks
-from rmttheory.theorem import certificates, examination
+from rmttheory.theorem import certificates
+from rmttheory.theorem.trained import examination
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from places import PLACES, REFERENCE, leaves
 
 from rmttheory.arrays import to_host
 
-FLOORS = ("arrays", "matrices", "networks", "theorem.certificates", "theorem.examination")
+FLOORS = ("arrays", "matrices", "networks", "theorem.certificates", "theorem.trained.examination")
 
 
 @functools.cache

@@ -20,9 +20,9 @@ import pytest
 from rmttheory.arrays import Stream
 from rmttheory.matrices import parse_noise
 from rmttheory.networks import remove_bulk
-from rmttheory.theorem import nulls
-from rmttheory.theorem.predicates import PREDICATES
-from rmttheory.theorem.trained import TrainedLayer
+from rmttheory.theorem.trained import nulls
+from rmttheory.theorem.trained.layer import TrainedLayer
+from rmttheory.theorem.trained.predicates import PREDICATES
 from rmttheory.theorem.verdicts import binomial_sf
 
 N, M, LEVEL = 64, 96, 0.05

@@ -22,11 +22,12 @@ from rmttheory.networks import (
     remove_bulk,
 )
 from rmttheory.networks.datasets import Dataset
-from rmttheory.theorem import examination, trained_claims
 from rmttheory.theorem.certificates import gaussian_radius
-from rmttheory.theorem.examination import examine
 from rmttheory.theorem.hypotheses import Reading
-from rmttheory.theorem.predicates import PREDICATES
+from rmttheory.theorem.trained import claims as trained_claims
+from rmttheory.theorem.trained import examination
+from rmttheory.theorem.trained.examination import examine
+from rmttheory.theorem.trained.predicates import PREDICATES
 from rmttheory.theorem.verdicts import Outcome
 
 SIZES = (40, 64, 48, 4)

@@ -16,10 +16,10 @@ import pytest
 
 from rmttheory.arrays import Stream
 from rmttheory.networks import remove_bulk
-from rmttheory.theorem import nulls
 from rmttheory.theorem.hypotheses import Checked, Knowable, Reading, at_least, at_most
-from rmttheory.theorem.predicates import PREDICATES, examine_layer
-from rmttheory.theorem.trained import TrainedLayer
+from rmttheory.theorem.trained import nulls
+from rmttheory.theorem.trained.layer import TrainedLayer
+from rmttheory.theorem.trained.predicates import PREDICATES, examine_layer
 
 N, M, G = 96, 128, 0.1
 SPIKES = (3.6, 4.6, 5.6)

@@ -9,7 +9,7 @@ import pytest
 
 from rmttheory.studies.typeset import to_html, to_text
 from rmttheory.theorem.claims import claims
-from rmttheory.theorem.predicates import PREDICATES
+from rmttheory.theorem.trained.predicates import PREDICATES
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_text(latex, text):
     [
         ("a < b & <script>", "a &lt; b &amp; &lt;script&gt;"),
         (r"$x < 1$", '<span class="math"><i>x</i> &lt; 1</span>'),
-        (r"$v_s^2$", '<span class="math"><i>v</i><sub><i>s</i></sub><sup>2</sup></span>'),
+        (r"$v_s^2$", '<span class="math"><i>v</i>\u2060<sub><i>s</i></sub>\u2060<sup>2</sup></span>'),
         (r"$\text{</span>}$", '<span class="math">&lt;/<i>s</i><i>p</i><i>a</i><i>n</i>&gt;</span>'),
     ],
 )

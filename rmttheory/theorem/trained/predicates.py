@@ -19,8 +19,8 @@ from rmttheory.theorem.hypotheses import (
     at_most,
     normal_quantile,
 )
-from rmttheory.theorem.noise_predicates import NOISE_PREDICATES
-from rmttheory.theorem.trained import TrainedLayer, ratio
+from rmttheory.theorem.trained.layer import TrainedLayer, ratio
+from rmttheory.theorem.trained.noise import NOISE_PREDICATES
 
 
 def examine_layer(layer: TrainedLayer) -> tuple[Checked, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 from rmttheory.arrays import HostArray, Stream
 from rmttheory.matrices import EdgeEstimate, spike_from_outlier, spike_threshold
 from rmttheory.networks import Split
-from rmttheory.theorem import nulls
+from rmttheory.theorem.trained import nulls
 
 ENOUGH = 1e300
 """Stands for infinity where numbers are averaged and written to JSON."""

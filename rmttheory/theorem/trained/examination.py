@@ -17,10 +17,10 @@ from rmttheory.networks.losses import loss_gradient, right_class
 from rmttheory.theorem.certificates import sup_change
 from rmttheory.theorem.hypotheses import Checked
 from rmttheory.theorem.judging import SUITE_LEVEL
-from rmttheory.theorem.nulls import EDGE_LEVEL
-from rmttheory.theorem.predicates import examine_layer
-from rmttheory.theorem.trained import TrainedLayer, ratio
-from rmttheory.theorem.trained_claims import VERDICTS, judge_layer
+from rmttheory.theorem.trained.claims import VERDICTS, judge_layer
+from rmttheory.theorem.trained.layer import TrainedLayer, ratio
+from rmttheory.theorem.trained.nulls import EDGE_LEVEL
+from rmttheory.theorem.trained.predicates import examine_layer
 from rmttheory.theorem.verdicts import Verdict
 
 TRAINING_SAMPLES = 1000

@@ -12,9 +12,9 @@ import math
 import numpy as np
 
 from rmttheory.arrays import HostArray
-from rmttheory.theorem import nulls
 from rmttheory.theorem.hypotheses import Knowable, Measurement, Predicate, at_least, at_most, normal_quantile
-from rmttheory.theorem.trained import TrainedLayer
+from rmttheory.theorem.trained import nulls
+from rmttheory.theorem.trained.layer import TrainedLayer
 
 TAIL = 10
 """Least number of entries that make a tail."""
