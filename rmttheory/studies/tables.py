@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ HEADINGS = ("claim", "kind", "verdict", "trials", "violations", "upper limit", "
 
 READING = (
     "Upper limit: exact upper confidence limit of the probability that the claim fails and, in brackets, what"
-    " it allows. Tightness: the largest left side over right side that was seen, 1 being tight; a limit "
+    " it allows; an identity states that probability, and the limits must lie on both sides of it. Tightness: the largest left side over right side that was seen, 1 being tight; a limit "
     "statement has its fitted slope there and, in brackets, the claimed one."
 )
 
@@ -66,7 +66,12 @@ def cell_text(verdict: Verdict, *, brief: bool = False) -> str:
     odd = {name: value for name, value in verdict.cell.items() if typical.get(name) != value}
     if not odd:
         return ""
-    return f" ({', '.join(f'{name}={_short(value)}' for name, value in odd.items())})"
+    return f" ({cell_values(odd)})"
+
+
+def cell_values(cell: Mapping[str, Any]) -> str:
+    """Return parameters as text, such as "n=128, g=0.25"."""
+    return ", ".join(f"{name}={_short(value)}" for name, value in cell.items())
 
 
 def vacuous_sentences(verdicts: Iterable[Verdict]) -> list[str]:
@@ -139,7 +144,7 @@ def _speaks(verdict: Verdict) -> str:
     if verdict.speaks_at is None:
         return "At which width it would begin to speak is not known."
     if math.isinf(verdict.speaks_at):
-        return "It would begin to speak at no width."
+        return "It would begin to speak at no width, however large."
     return f"It would begin to speak at width {number(verdict.speaks_at, 2)}."
 
 

@@ -31,6 +31,8 @@ def _pairs(text: str) -> dict[str, str]:
 _SYMBOLS = (
     _pairs(_LETTERS) | {name: f" {sign} " for name, sign in _pairs(_RELATIONS).items()} | _SPACES | _SIZES
 )
+_GLUE = "\u2060"
+"""Keeps an index on the line of what it belongs to."""
 _ACCENTS = {"hat": "\u0302", "widehat": "\u0302", "tilde": "\u0303", "bar": "\u0304", "dot": "\u0307"}
 _WORDS = ("log", "exp", "max", "min", "sup", "inf", "lim", "tr", "arg", "Pr", "cos", "sin", "det", "rank")
 _FONTS = ("mathcal", "mathrm", "mathbb", "mathbf", "mathit", "text", "operatorname")
@@ -54,10 +56,10 @@ class _Html:
         return f"<i>{escape(text)}</i>"
 
     def raised(self, text: str) -> str:
-        return f"<sup>{text}</sup>"
+        return f"{_GLUE}<sup>{text}</sup>"
 
     def lowered(self, text: str) -> str:
-        return f"<sub>{text}</sub>"
+        return f"{_GLUE}<sub>{text}</sub>"
 
     def root(self, text: str) -> str:
         return f'√<span class="root">{text}</span>'
