@@ -139,7 +139,7 @@ class Network:
         """
         check_index(index, self)
         sums = (namespace(layer.weight).abs(layer.weight) for layer in self.layers[index:][1:])
-        return math.prod(scalar(namespace(a).max(namespace(a).sum(a, axis=1))) for a in sums)
+        return math.prod((scalar(namespace(a).max(namespace(a).sum(a, axis=1))) for a in sums), start=1.0)
 
     def at(self, placement: Placement) -> Network:
         """Return a copy of the network elsewhere."""

@@ -6,14 +6,13 @@ Every statistic here is compared with a limit that the hypothesis, if true, cros
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rmttheory.arrays import HostArray, Stream, to_host
+from rmttheory.arrays import HostArray, Stream
 from rmttheory.matrices.ensembles import Draw, Spiked
 from rmttheory.matrices.noise import (
     ColumnScaled,
@@ -26,10 +25,10 @@ from rmttheory.matrices.noise import (
 )
 from rmttheory.matrices.spikes import spike_threshold
 from rmttheory.networks.layers import Dense
-from rmttheory.networks.losses import cross_entropy
 from rmttheory.networks.network import Network
 from rmttheory.theorem.certificates import gaussian_radius
 from rmttheory.theorem.hypotheses import Hypothesis, Measurement, at_least, at_most
+from rmttheory.theorem.removals import SplitCase
 
 RARE = 1e-9
 
@@ -57,24 +56,16 @@ def draw_spiked(cell: Any, stream: Stream, *, draws: int) -> SpikedCase:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class NetworkCase:
-    """A network of three layers without biases whose middle layer is ``W = S + R``, and a batch of inputs.
+class NetworkCase(SplitCase):
+    """A network with random noise in one layer, the middle one of three unless ``index`` says otherwise.
 
     Attributes
     ----------
-    network : Network
-        With ``W`` in the middle.
-    S, R : ndarray, shape (n, n)
-    x, labels : ndarray, shapes (samples, inputs) and (samples,)
     cell : mapping
         The parameters it was drawn with.
     """
 
-    network: Network
-    S: HostArray
-    R: HostArray
-    x: HostArray
-    labels: HostArray
+    index: int = 1
     cell: Any
 
     @property
@@ -82,36 +73,11 @@ class NetworkCase:
         """Stated noise level: entries of ``R`` have variance ``g / n``."""
         return float(self.cell["g"])
 
-    @functools.cached_property
-    def v(self) -> HostArray:
-        """Inputs of the middle layer, one a row."""
-        return to_host(self.network.activations(self.x)[1])
-
-    @functools.cached_property
-    def lipschitz(self) -> float:
-        """Largest stretch of a change of ``W v`` by the layers after it, in the max norm."""
-        return self.network.tail_lipschitz(1)
-
-    @functools.cached_property
-    def before(self) -> HostArray:
-        """Logits with ``W``."""
-        return to_host(self.network.logits(self.v, start=1))
-
-    @functools.cached_property
-    def after(self) -> HostArray:
-        """Logits with ``S`` in its place."""
-        return to_host(self.network.replace(1, self.S).logits(self.v, start=1))
-
     @property
     def change(self) -> HostArray:
         """Largest change of a logit, for each sample."""
         changes: HostArray = np.max(np.abs(self.after - self.before), axis=1)
         return changes
-
-    @property
-    def loss_change(self) -> float:
-        """Mean cross-entropy with ``S`` minus that with ``W``."""
-        return cross_entropy(self.after, self.labels) - cross_entropy(self.before, self.labels)
 
     def radius(self, delta: float) -> HostArray:
         """Certified radius of every sample, simultaneously with probability ``1 - delta``."""

@@ -73,8 +73,8 @@ def draw_logits(cell: Cell, stream: Stream) -> LogitCase:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RemovalCase:
-    """A network whose layer ``index`` is ``W = S + R``, a batch, and how much of ``R`` stays.
+class SplitCase:
+    """A network whose layer ``index`` is ``W = S + R``, a batch, and what becomes of it without ``R``.
 
     Attributes
     ----------
@@ -83,10 +83,6 @@ class RemovalCase:
     index : int
     S, R : ndarray, shape (n, m)
     x, labels : ndarray, shapes (samples, inputs) and (samples,)
-    theta : float
-        In [0, 1).
-    decay : float
-        Weight of ``|A|_F^2`` in the objective.
     """
 
     network: Network
@@ -95,38 +91,62 @@ class RemovalCase:
     R: HostArray
     x: HostArray
     labels: HostArray
-    theta: float = 0.0
-    decay: float = 0.0
+
+    @property
+    def kept(self) -> HostArray:
+        """What takes the place of ``W``."""
+        return self.S
 
     @functools.cached_property
     def v(self) -> HostArray:
         """Inputs of the layer, one a row."""
         return np.asarray(self.network.activations(self.x)[self.index])
 
-    @property
-    def kept(self) -> HostArray:
-        """``A_theta``."""
-        return self.S + self.theta * self.R
-
     @functools.cached_property
     def before(self) -> HostArray:
-        """Logits with ``A_1``."""
+        """Logits with ``W``."""
         return np.asarray(self.network.logits(self.v, start=self.index))
 
     @functools.cached_property
     def after(self) -> HostArray:
-        """Logits with ``A_theta``."""
+        """Logits with `kept` in its place."""
         return np.asarray(self.network.replace(self.index, self.kept).logits(self.v, start=self.index))
 
     @functools.cached_property
     def losses(self) -> tuple[float, float]:
-        """Mean cross-entropy with ``A_1`` and with ``A_theta``."""
+        """Mean cross-entropy before and after."""
         return cross_entropy(self.before, self.labels), cross_entropy(self.after, self.labels)
+
+    @property
+    def loss_change(self) -> float:
+        """Mean cross-entropy after minus before."""
+        return self.losses[1] - self.losses[0]
 
     @functools.cached_property
     def lipschitz(self) -> float:
-        """``L``."""
-        return float(self.network.tail_lipschitz(self.index))
+        """``L``: largest stretch of a change of ``W v`` by the layers after it, in the max norm."""
+        return self.network.tail_lipschitz(self.index)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RemovalCase(SplitCase):
+    """A split of which part of ``R`` may stay: ``A_1 = W`` becomes ``A_theta``.
+
+    Attributes
+    ----------
+    theta : float
+        How much of ``R`` stays, in [0, 1).
+    decay : float
+        Weight of ``|A|_F^2`` in the objective.
+    """
+
+    theta: float = 0.0
+    decay: float = 0.0
+
+    @property
+    def kept(self) -> HostArray:
+        """``A_theta``."""
+        return self.S + self.theta * self.R
 
     def budget(self, lipschitz: float | None = None) -> float:
         """Bound on the change of the mean cross-entropy, with ``L`` or another constant in its place."""

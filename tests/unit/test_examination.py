@@ -24,6 +24,7 @@ from rmttheory.networks import (
 from rmttheory.networks.datasets import Dataset
 from rmttheory.theorem.certificates import gaussian_radius
 from rmttheory.theorem.hypotheses import Reading
+from rmttheory.theorem.planted import NetworkCase
 from rmttheory.theorem.trained import claims as trained_claims
 from rmttheory.theorem.trained import examination
 from rmttheory.theorem.trained.examination import examine
@@ -273,8 +274,8 @@ def test_redrawn_noise_would_certify_a_label_where_it_says():
     net, data = network(), blobs()
     split = remove_bulk(net.layers[0].weight)
     size = {"g": split.estimate.g, "samples": 60, "delta": 0.2}
-    case = trained_claims.RedrawnCase(
-        network=net, S=split.kept, R=split.removed, x=data.test_x, labels=data.test_y, cell=size
+    case = NetworkCase(
+        network=net, index=0, S=split.kept, R=split.removed, x=data.test_x, labels=data.test_y, cell=size
     )
     best = np.argmax(case.before, axis=1)
     sizes, norms = margins(case.before, best), np.linalg.norm(data.test_x, axis=1)

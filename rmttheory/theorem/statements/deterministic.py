@@ -170,7 +170,7 @@ DET_CE_PATH = Claim(
     hypotheses=_HYPOTHESES,
     parameters=_REMOVAL_PARAMETERS,
     draw=draw_removal,
-    left=lambda case: abs(case.losses[1] - case.losses[0]),
+    left=lambda case: abs(case.loss_change),
     right=RemovalCase.budget,
     # neither loss is negative
     trivial=lambda case: max(case.losses),
@@ -236,7 +236,7 @@ def _penalised_change(case: RemovalCase, *, cross: float = 2.0) -> float:
     theta, W = case.theta, case.network.layers[case.index].weight
     penalty = float(np.sum(case.kept**2) - np.sum(W**2))
     stated = (1 - theta**2) * float(np.sum(case.R**2)) + cross * (1 - theta) * float(np.sum(case.S * case.R))
-    return case.losses[1] - case.losses[0] + case.decay * (penalty + stated)
+    return case.loss_change + case.decay * (penalty + stated)
 
 
 def _penalty_rounding(case: RemovalCase) -> float:

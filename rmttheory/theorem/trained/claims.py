@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,31 +23,6 @@ BATCH = 100
 """At most so many samples, evenly spaced, for which that radius is to hold at once."""
 VERDICTS = 2
 """Verdicts on each layer from which something is removed."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class RedrawnCase(NetworkCase):
-    """A network that begins with the layer in question, ``W = S + R``; ``x`` is what reaches that layer."""
-
-    @property
-    def v(self) -> HostArray:
-        """Inputs of the layer, one a row."""
-        return self.x
-
-    @cached_property
-    def lipschitz(self) -> float:
-        """Largest stretch of a change of ``W v`` by the layers after it, in the max norm."""
-        return self.network.tail_lipschitz(0)
-
-    @cached_property
-    def before(self) -> HostArray:
-        """Logits with ``W``."""
-        return np.asarray(self.network.logits(self.x))
-
-    @cached_property
-    def after(self) -> HostArray:
-        """Logits with ``S`` in its place."""
-        return np.asarray(self.network.replace(0, self.S).logits(self.x))
 
 
 def judge_removal(case: RemovalCase, cell: Cell, *, seed: int, alpha: float) -> Verdict:
@@ -97,10 +71,10 @@ def judge_redrawn(case: RemovalCase, g: float, cell: Cell, *, seed: int, alpha: 
     x, labels = case.x[chosen], case.labels[chosen]
     sizes = {"n": len(case.S), "samples": len(x), "classes": case.network.sizes[-1]}
 
-    def draw(cell: Cell, stream: Stream) -> RedrawnCase:
+    def draw(cell: Cell, stream: Stream) -> NetworkCase:
         R = stream.normal(case.S.shape, scale=math.sqrt(g / len(case.S)))
-        return RedrawnCase(
-            network=case.network.replace(0, case.S + R), S=case.S, R=R, x=x, labels=labels, cell=cell
+        return NetworkCase(
+            network=case.network.replace(0, case.S + R), index=0, S=case.S, R=R, x=x, labels=labels, cell=cell
         )
 
     claim = replace(find_claim("finite_confidence"), draw=draw, speaks_at=_width_for_labels)
@@ -108,7 +82,7 @@ def judge_redrawn(case: RemovalCase, g: float, cell: Cell, *, seed: int, alpha: 
     return _judge(claim, cell, seed=seed, alpha=alpha)
 
 
-def _width_for_labels(case: RedrawnCase) -> float:
+def _width_for_labels(case: NetworkCase) -> float:
     """Width at which the radius would certify some label, with norms and margins what they are here."""
     confidence = margins(case.before, np.argmax(case.before, axis=1))
     stretch = case.lipschitz * np.sqrt(np.sum(case.v**2, axis=1))
