@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rmttheory.arrays.backend import Array, HostArray, Placement
-from rmttheory.arrays.checks import InvalidInput
+from rmttheory.arrays.checks import InvalidInput, check_count
 
 Shape = int | tuple[int, ...]
 
@@ -37,6 +37,9 @@ class Stream:
     seed: int = 0
     key: tuple[int, ...] = ()
     placement: Placement = field(default_factory=Placement)
+
+    def __post_init__(self) -> None:
+        check_count(self.seed, "seed", low=0)
 
     def child(self, *path: str | int) -> Stream:
         """Return the stream named ``path`` below this one."""

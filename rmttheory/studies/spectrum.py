@@ -47,7 +47,8 @@ class SpectrumStudy:
         n, m = self.model.shape
         noise = getattr(self.model.noise, "name", str(self.model.noise))
         count = len(self.model.spikes)
-        return f"{n} x {m}, {noise} noise, {count or 'no'} spike{'s' * (count != 1)}"
+        spikes = f"{count or 'no'} spike{'s' * (count != 1)}"
+        return f"{noise[0].upper()}{noise[1:]} noise, {n} x {m}, {spikes}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -99,7 +99,7 @@ def test_spectrum_says_what_was_predicted_and_seen(run, tmp_path):
     )
     assert (status, err) == (0, "")
     assert figure.read_text().startswith("<?xml")
-    assert "400 x 200, rademacher noise, 3 spikes" in out
+    assert "Rademacher noise, 400 x 200, 3 spikes" in out
     assert "spike 2: predicted at 2.3717, seen at" in out
     assert "spike 0.3: below the threshold 0.8409, so it should not show" in out
     _, out, _ = run("spectrum", "--shape", "400x200", "--spikes", "2", "--json")
@@ -111,7 +111,7 @@ def test_spectrum_says_what_was_predicted_and_seen(run, tmp_path):
 def test_spectrum_without_spikes(run):
     status, out, _ = run("spectrum", "--shape", "60x90")
     assert status == 0
-    assert "60 x 90, gaussian noise, no spikes" in out
+    assert "Gaussian noise, 60 x 90, no spikes" in out
 
 
 @pytest.mark.parametrize("ending", ["npz", "safetensors"])
@@ -186,6 +186,10 @@ BAD = {
     "no processes": (("verify", "ce_lipschitz", "--jobs", "0"), "`jobs` must be a whole number >= 1, not 0"),
     "negative seed": (
         ("verify", "ce_lipschitz", "--seed", "-1"),
+        "`seed` must be a whole number >= 0, not -1",
+    ),
+    "negative seed of a draw": (
+        ("spectrum", "--shape", "9x9", "--seed", "-1"),
         "`seed` must be a whole number >= 0, not -1",
     ),
     "seed no number": (("verify", "--seed", "x"), "'x' is not a valid integer"),
