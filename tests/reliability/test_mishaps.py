@@ -19,6 +19,8 @@ SHORT, LONG = "ce_lipschitz", "bema_level"
 
 
 def start(*arguments, pipe=subprocess.PIPE, **options):
+    # what a shell runs in the background ignores Ctrl-C, and its children inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [sys.executable, "-m", "rmttheory", *map(str, arguments)]
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True, **options)
 
