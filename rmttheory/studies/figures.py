@@ -49,7 +49,9 @@ def appearance() -> Iterator[None]:
         "figure.constrained_layout.use": True,
         "grid.color": LIGHT.faint,
         "grid.linewidth": 0.6,
+        "legend.columnspacing": 1.4,
         "legend.frameon": False,
+        "legend.handlelength": 1.6,
         "legend.fontsize": 9.5,
         "legend.title_fontsize": 9.5,
         "lines.linewidth": 1.8,
@@ -222,7 +224,7 @@ def _bulk(
         color=LIGHT.bulk,
         edgecolor=LIGHT.paper,
         linewidth=0.4,
-        label="seen",
+        label="singular values",
     )
     x = np.linspace(low, high, 600)
     share = len(below) / len(values)
@@ -243,16 +245,15 @@ def _stem(axes: Axes) -> float:
 def _ladder(axes: Axes, curve: Curve) -> None:
     n = np.array(curve.widths, dtype=float)
     axes.fill_between(n, curve.low, curve.high, color=LIGHT.law, alpha=0.2, linewidth=0)
-    axes.plot(
-        n, curve.median, "o-", color=LIGHT.law, markersize=4, label=f"truth, slope {_exponent(curve.slope)}"
-    )
+    truth = f"{'truth' if curve.bound else 'median'}, slope {_exponent(curve.slope)}"
+    axes.plot(n, curve.median, "o-", color=LIGHT.law, markersize=4, label=truth)
     if curve.bound and curve.bound_slope:
         name = f"bound, slope {_exponent(curve.bound_slope)}"
         axes.plot(n, curve.bound, "s-", color=LIGHT.bound, markersize=4, label=name)
         if curve.safe:
             axes.plot(n, curve.safe, ":", color=LIGHT.ink, label="half the median margin")
     else:
-        name = f"claimed slope {number(curve.slope.claimed)}"
+        name = f"claimed slope {_signed(curve.slope.claimed)}"
         guide = curve.median[0] * (n / n[0]) ** curve.slope.claimed
         axes.plot(n, guide, "--", color=LIGHT.ink, linewidth=1, label=name)
     legend = axes.legend(
@@ -276,7 +277,11 @@ def _ladder(axes: Axes, curve: Curve) -> None:
 
 
 def _exponent(slope: Slope) -> str:
-    return f"{round(slope.value, 2) + 0.0:.2f}"  # the sum turns -0.00 into 0.00
+    return f"{round(slope.value, 2) + 0.0:.2f}".replace("-", "−")  # the sum turns -0.00 into 0.00
+
+
+def _signed(value: float) -> str:
+    return number(value).replace("-", "−")
 
 
 def _ratios(verdict: Verdict) -> list[float]:
@@ -303,7 +308,7 @@ def _verdict(axes: Axes, row: float, verdict: Verdict) -> None:
         return
     text = "no bound to compare"
     if verdict.slope:
-        text = f"slope {_exponent(verdict.slope)}, claimed {number(verdict.slope.claimed)}"
+        text = f"slope {_exponent(verdict.slope)}, claimed {_signed(verdict.slope.claimed)}"
     elif verdict.lower is not None and verdict.upper is not None:
         text = (
             f"P {number(verdict.lower, 2)} to {number(verdict.upper, 2)}, claimed {number(verdict.allowed)}"

@@ -18,7 +18,8 @@ ENSEMBLE = {"shape": (1000, 500), "spikes": (2.0, 1.5, 1.1), "noise": "rademache
 
 VERDICTS = (
     "Every verdict. The bar goes from the median to the worst trial of left side over right side: at 1 a "
-    "bound is tight, far below it is loose, beyond it is violated. Hollow marks are bounds that say nothing."
+    "bound is tight, far below it is loose, beyond it is violated, as a tail statement may be in the share "
+    "of trials that it allows. Hollow marks are bounds that say nothing."
 )
 BOUNDS = (
     "Removing the noise of one layer, along a ladder of widths: the largest change of a logit and the bound "
@@ -26,10 +27,14 @@ BOUNDS = (
     "label of the median sample. The bound multiplies by the row sums of the readout: bounded ones let it "
     "fall, those of a standard initialisation grow as fast as the rest decays."
 )
-LIMITS = "Limit statements: distance to the limit along a ladder of widths, beside the claimed rate."
+LIMITS = (
+    "Limit statements: distance to the limit along a ladder of widths, log-log, medians with the middle 80 % "
+    "of draws shaded, beside the claimed rate, which is drawn through the first median."
+)
 SPECTRUM = (
     "One draw of a spiked ensemble against the law of its bulk, with the fitted edge, the values above it, "
-    "and where the theory puts each spike."
+    "and where the theory puts each spike. Marks of single values show where these lie; their height means "
+    "nothing."
 )
 
 Draw = Callable[[], figures.Figure]
@@ -98,7 +103,8 @@ def _drawings(run: Run) -> Iterator[tuple[str, str, Draw]]:
             continue  # nothing is removed, so before and after are one picture
         yield (
             f"layer-{layer.index}",
-            f"Layer {layer.index} of the trained network before and after its bulk is removed.",
+            f"Singular values of layer {layer.index} of the trained network before and after its bulk is "
+            "removed. Marks of single values show where these lie; their height means nothing.",
             partial(
                 figures.pruning_figure,
                 layer.singular_values,
@@ -106,7 +112,7 @@ def _drawings(run: Run) -> Iterator[tuple[str, str, Draw]]:
                 g=layer.edge.g,
                 edge=layer.edge.edge,
                 rank=layer.rank,
-                title=f"Layer {layer.index}, {layer.shape[0]} x {layer.shape[1]}",
+                title=f"Layer {layer.index}, {layer.shape[0]} × {layer.shape[1]}",
             ),
         )
 
@@ -118,7 +124,7 @@ def _spectrum(study: SpectrumStudy) -> figures.Figure:
         g=study.estimate.g,
         edge=study.estimate.edge,
         predicted=[place for place in study.predicted if place is not None],
-        title=study.title,
+        title=study.title.replace(" x ", " × "),
     )
 
 

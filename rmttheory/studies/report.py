@@ -11,11 +11,28 @@ from markupsafe import Markup
 from rmttheory.studies.pictures import make_pictures
 from rmttheory.studies.records import Folder, Run, environment
 from rmttheory.studies.style import DARK, LIGHT, number
-from rmttheory.studies.tables import HEADINGS, READING, cell_values, rows, summary, vacuous_sentences
+from rmttheory.studies.tables import (
+    HEADINGS,
+    READING,
+    cell_text,
+    cell_values,
+    rows,
+    summary,
+    vacuous_sentences,
+)
 from rmttheory.studies.typeset import to_html
 from rmttheory.theorem.claims import Claim, find_claim, registry
 from rmttheory.theorem.verdicts import Outcome, Verdict
 
+SUBJECT = (
+    "A layer is W = S + R: a few strong singular values, the spikes, and noise, whose singular values fill a "
+    "bulk. The Pruning Theorem says that removing the noise keeps loss and accuracy. Below, each of its claims"
+    " is judged on random matrices where the truth is known and on a trained network."
+)
+LEFT_WHOLE = (
+    "Nothing is removed from this layer: no singular value lies below the edge, or it is the last one, which "
+    "keeps as many values as there are classes."
+)
 RECONSTRUCTED = (
     "The text of the 2023 paper (arXiv:2310.03165) was not available while this program was written. A "
     "statement marked “reconstructed” is our own reading of what its theorem must say, from its abstract, its"
@@ -46,6 +63,7 @@ def write_report(run: Run, folder: Folder) -> None:
         "math": lambda text: Markup(to_html(text)),  # to_html escapes
         "cell": _markdown_cell,
         "cell_values": cell_values,
+        "parameters": cell_text,
     }
     for name in ("report.md", "report.html"):
         folder.write(name, pages.get_template(f"{name}.j2").render(facts))
@@ -61,6 +79,8 @@ def _facts(run: Run) -> dict[str, Any]:
         "vacuous": vacuous_sentences(run.verdicts),
         "headings": HEADINGS,
         "reading_table": READING,
+        "subject": SUBJECT,
+        "left_whole": LEFT_WHOLE,
         "rows": rows(run.verdicts),
         "claims": [
             (claim, [v for v in run.verdicts if v.claim == claim.id]) for claim in _claims(run.verdicts)

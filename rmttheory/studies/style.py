@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from dataclasses import dataclass
 
 from rmttheory.theorem.verdicts import Outcome
@@ -103,6 +104,8 @@ def number(value: float | None, digits: int = 3) -> str:
         return "-"
     if math.isinf(value):
         return "never" if value > 0 else "-inf"
+    if value == sys.float_info.max:  # stands for "any finite number" in thresholds
+        return "finite"
     if value == 0 or 1e-3 <= abs(value) < 1e7:
         text = f"{value:.{digits}g}"
         rounded = float(text)

@@ -15,8 +15,9 @@ HEADINGS = ("claim", "kind", "verdict", "trials", "violations", "upper limit", "
 
 READING = (
     "Upper limit: exact upper confidence limit of the probability that the claim fails and, in brackets, what"
-    " it allows; an identity states that probability, and the limits must lie on both sides of it. Tightness: the largest left side over right side that was seen, 1 being tight; a limit "
-    "statement has its fitted slope there and, in brackets, the claimed one."
+    " it allows; an identity states that probability itself, which must lie within the limits. Tightness: the"
+    " largest left side over right side that was seen, 1 being tight; a limit statement has its fitted slope "
+    "there and, in brackets, the claimed one."
 )
 
 

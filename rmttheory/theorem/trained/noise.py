@@ -160,7 +160,7 @@ NOISE_PREDICATES: tuple[Predicate, ...] = tuple(
             "iid_gaussian",
             _F,
             True,
-            "Entries of R are iid N(0, g/n).",
+            "Entries of $R$ are iid $N(0, g/n)$.",
             functools.partial(_entries, permute=False),
         ),
         (
@@ -175,7 +175,8 @@ NOISE_PREDICATES: tuple[Predicate, ...] = tuple(
             "subgaussian_rows",
             _F,
             True,
-            "P(|<r_i, v>| > t |v| sqrt(g/n)) <= 2 exp(-t^2/2) for inputs v and rows r_i of R.",
+            r"$P(|\langle r_i, v\rangle| > t\,|v|\sqrt{g/n}) \le 2\,e^{-t^2/2}$ for inputs $v$ and rows"
+            " $r_i$ of $R$.",
             _subgaussian,
         ),
         (

@@ -172,18 +172,18 @@ PREDICATES: tuple[Predicate, ...] = NOISE_PREDICATES + tuple(
         id=name, statement=statement, check=check, knowable=knowable, of_noise=name in ("mask", "cross_term")
     )
     for name, knowable, statement, check in (
-        ("low_rank", _F, "S has few singular values beside min(n, m).", _low_rank),
+        ("low_rank", _F, r"$S$ has few singular values beside $\min(n, m)$.", _low_rank),
         (
             "supercritical",
             _F,
-            "Every spike exceeds sqrt(g) c^(1/4) by more than the critical window.",
+            r"Every spike exceeds $\sqrt g\,c^{1/4}$ by more than the critical window.",
             _supercritical,
         ),
-        ("gap", _V, "The last spike is separated from the rest by four times |R|_op.", _gap),
+        ("gap", _V, r"The last spike is separated from the rest by four times $\lVert R\rVert$.", _gap),
         ("distinct", _V, "The strengths of the spikes differ by more than they fluctuate.", _distinct),
         ("delocalised", _V, "The singular vectors of S are spread over all coordinates.", _delocalised),
-        ("signal_norm", _F, "|S|_F is o(sqrt n).", _signal_norm),
-        ("outer_scale", _V, "The scale a(N, s) of the layers around tends to 0.", _outer_scale),
+        ("signal_norm", _F, r"$|S|_F$ is $o(\sqrt n)$.", _signal_norm),
+        ("outer_scale", _V, "The scale $a(N, s)$ of the layers around tends to 0.", _outer_scale),
         ("margin", _V, "Every confidence exceeds twice the certified radius of Gaussian noise.", _margin),
         ("lipschitz", _V, "The later layers have a finite Lipschitz constant in the max norm.", _lipschitz),
         (
