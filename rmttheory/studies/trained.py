@@ -10,7 +10,8 @@ from rmttheory.arrays import Placement, Stream
 from rmttheory.networks import Epoch, Network, Trained, decay, initial_network, load_dataset, prune_every
 from rmttheory.networks import train as train_from
 from rmttheory.studies.pool import Task
-from rmttheory.theorem.trained.examination import Examination, examine
+from rmttheory.theorem.trained.examination import examine
+from rmttheory.theorem.trained.findings import Examination
 
 HIDDEN = (384, 384)
 EPOCHS = 40

@@ -3,7 +3,8 @@
 from rmttheory.theorem.claims import Claim, Control, Parameter, claims, find_claim
 from rmttheory.theorem.hypotheses import Hypothesis, Measurement
 from rmttheory.theorem.judging import judge, replay, run_trials, verify
-from rmttheory.theorem.trained.examination import Examination, examine
+from rmttheory.theorem.trained.examination import examine
+from rmttheory.theorem.trained.findings import Examination
 from rmttheory.theorem.verdicts import Band, Kind, Outcome, Slope, Verdict
 
 __all__ = [

@@ -312,13 +312,6 @@ def test_network_may_live_elsewhere(found, placement, require):
         np.testing.assert_allclose(one.removal.certified, other.removal.certified, rtol=1e-4)
 
 
-def test_progress_is_told(found):
-    said = []
-    examine(network(), blobs(), stream=Stream(1), progress=said.append)
-    assert len(said) == len(found.layers) + 1
-    assert "layer 0 of blobs: 64 x 40" in said[0]
-
-
 def test_samples_without_confidence_or_input_stay_finite():
     """A blank image has equal logits; a margin of 0 is never certified, and nothing becomes infinite."""
     data = blobs()

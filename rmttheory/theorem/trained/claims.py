@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from rmttheory.arrays import HostArray, Stream
-from rmttheory.networks import Network, margins
+from rmttheory.arrays import Stream
+from rmttheory.networks import margins
 from rmttheory.theorem.certificates import width_where_radius_speaks
 from rmttheory.theorem.claims import Cell, Claim, find_claim
 from rmttheory.theorem.judging import judge, plan_trials, run_trials
@@ -65,6 +65,7 @@ def judge_redrawn(case: RemovalCase, g: float, cell: Cell, *, seed: int, alpha: 
     case, cell
         As for `judge_removal`.
     g : float
+        Fitted noise level.
     """
     reached = np.flatnonzero(np.any(case.x != 0, axis=1))  # noise moves nothing else
     chosen = reached[:: max(1, math.ceil(len(reached) / BATCH))]
@@ -95,38 +96,13 @@ def _width_for_labels(case: NetworkCase) -> float:
     )
 
 
-def judge_layer(
-    network: Network,
-    index: int,
-    inputs: HostArray,
-    labels: HostArray,
-    *,
-    kept: HostArray,
-    removed: HostArray,
-    g: float,
-    data: str,
-    seed: int,
-    alpha: float,
-) -> tuple[Verdict, ...]:
-    """Return the verdicts on one layer, split as ``kept + removed``, each at level ``alpha``.
+def judge_layer(case: RemovalCase, g: float, cell: Cell, *, seed: int, alpha: float) -> tuple[Verdict, ...]:
+    """Return the verdicts on one layer, each at level ``alpha``; arguments as for `judge_redrawn`.
 
     There are `VERDICTS` of them; of a layer that no sample reaches, only the first.
-
-    Parameters
-    ----------
-    inputs : array, shape (samples, m)
-        What reaches the layer.
-    labels : integer array, shape (samples,)
-    g : float
-        Fitted noise level.
-    data : str
-        Name of the data.
     """
-    tail = Network(network.layers[index:])
-    case = RemovalCase(network=tail, index=0, S=kept, R=removed, x=inputs, labels=labels)
-    cell = {"data": data, "layer": index}
     first = judge_removal(case, cell, seed=seed, alpha=alpha)
-    if not np.any(inputs):
+    if not np.any(case.x):
         return (first,)
     return first, judge_redrawn(case, g, cell, seed=seed, alpha=alpha)
 
