@@ -26,8 +26,8 @@ from rmttheory.theorem.verdicts import Outcome, Verdict
 
 SUBJECT = (
     "A layer is W = S + R: a few strong singular values, the spikes, and noise, whose singular values fill a "
-    "bulk. The Pruning Theorem says that removing the noise keeps loss and accuracy. Below, each of its claims"
-    " is judged on random matrices where the truth is known and on a trained network."
+    "bulk. The Pruning Theorem says that removing the noise keeps loss and accuracy. Below, its statements "
+    "are judged on random matrices where the truth is known and on a trained network."
 )
 LEFT_WHOLE = (
     "Nothing is removed from this layer: no singular value lies below the edge, or it is the last one, which "

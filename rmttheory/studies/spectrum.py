@@ -117,7 +117,7 @@ def spectrum_lines(study: SpectrumStudy) -> list[str]:
     fit, model = study.estimate, study.model
     lines = [
         f"{study.title}, g = {number(model.g)}, seed {study.seed}",
-        f"fitted g: {number(fit.g, 4)} +- {number(fit.g_error, 2)}",
+        f"fitted g: {fit.g:#.4g} +- {number(fit.g_error, 2)}",
         f"fitted edge: {number(fit.edge, 5)} (bulk edge of the model: {number(model.edge, 5)})",
         f"Kolmogorov distance of the bulk to the fitted law: {number(study.distance)}; p-value of the fit "
         f"{number(fit.p_value)}",
