@@ -77,11 +77,11 @@ def test_the_inverse_undoes_the_outlier_map(ratio, c, g):
 def test_transposing_swaps_the_sides(ratio, c, g):
     """W^T is m x n with entries of variance (g c) / m: aspect 1 / c, noise level g c."""
     theta = ratio * spike_threshold(c, g)
-    assert spike_threshold(1 / c, g * c) == pytest.approx(spike_threshold(c, g), rel=8 * EPS)
-    assert bulk_edge(1 / c, g * c) == pytest.approx(bulk_edge(c, g), rel=8 * EPS)
-    assert outlier(theta, 1 / c, g * c) == pytest.approx(outlier(theta, c, g), rel=16 * EPS)
+    assert spike_threshold(1 / c, g * c) == pytest.approx(spike_threshold(c, g), rel=8 * EPS, abs=0)
+    assert bulk_edge(1 / c, g * c) == pytest.approx(bulk_edge(c, g), rel=8 * EPS, abs=0)
+    assert outlier(theta, 1 / c, g * c) == pytest.approx(outlier(theta, c, g), rel=16 * EPS, abs=0)
     assert overlaps(theta, 1 / c, g * c) == pytest.approx(overlaps(theta, c, g)[::-1], abs=64 * EPS)
-    assert hard_threshold(1 / c, g * c) == pytest.approx(hard_threshold(c, g), rel=16 * EPS)
+    assert hard_threshold(1 / c, g * c) == pytest.approx(hard_threshold(c, g), rel=16 * EPS, abs=0)
 
 
 @given(ratios, aspects, levels)
@@ -89,10 +89,10 @@ def test_everything_scales_with_the_noise(ratio, c, g):
     theta, root = ratio * spike_threshold(c), math.sqrt(g)
     s = outlier(theta, c)
     slack = 16 * EPS * (1 + condition(theta, c, 1.0))
-    assert outlier(root * theta, c, g) == pytest.approx(root * s, rel=16 * EPS)
+    assert outlier(root * theta, c, g) == pytest.approx(root * s, rel=16 * EPS, abs=0)
     assert lower_edge(c, g) == pytest.approx(root * lower_edge(c), rel=8 * EPS, abs=0)
     if slack < 0.01 and root * s > bulk_edge(c, g):
-        assert d_transform(root * s, c, g) == pytest.approx(d_transform(s, c) / g, rel=slack)
+        assert d_transform(root * s, c, g) == pytest.approx(d_transform(s, c) / g, rel=slack, abs=0)
 
 
 @given(ratios, aspects, levels)
@@ -131,7 +131,7 @@ def test_spectrum_is_invariant(W):
         np.testing.assert_allclose(singular_values(other)[: len(s)], s, rtol=0, atol=slack)
     np.testing.assert_allclose(singular_values(0.25 * W), 0.25 * s, rtol=0, atol=slack)
     size = np.max(np.abs(W)) or 1.0
-    assert np.sum((s / size) ** 2) == pytest.approx(np.sum((W / size) ** 2), rel=64 * EPS)
+    assert np.sum((s / size) ** 2) == pytest.approx(np.sum((W / size) ** 2), rel=64 * EPS, abs=0)
 
 
 @given(matrices())
@@ -201,8 +201,8 @@ def test_fits_scale_and_count_what_lies_above(n, m, seed, exponent, method, alph
     s = Spiked((n, m), (6.0 * spike_threshold(m / n),)).singular_values(seed)[0]
     found = fit_edge(s, (n, m), method=method, alpha=alpha, level=level)
     scaled = fit_edge(scale * s, (n, m), method=method, alpha=alpha, level=level)
-    assert scaled.g == pytest.approx(scale**2 * found.g, rel=1e-9)
-    assert scaled.edge == pytest.approx(scale * found.edge, rel=1e-9)
+    assert scaled.g == pytest.approx(scale**2 * found.g, rel=1e-9, abs=0)
+    assert scaled.edge == pytest.approx(scale * found.edge, rel=1e-9, abs=0)
     assert found.spikes == np.count_nonzero(s > found.edge)
     assert 0 <= found.misfit <= 1
     stricter = fit_edge(s, (n, m), method=method, alpha=alpha, level=level / 2)

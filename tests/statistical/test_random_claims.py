@@ -29,12 +29,12 @@ class TestRowEvent:
     @pytest.mark.parametrize(("n", "p"), [(1, 0.5), (128, 0.2), (300, 0.05), (65536, 0.01)])
     def test_quantile_against_high_precision(self, n, p):
         case = gaussian.RowCase(R=np.zeros((n, 2)), v=np.array([3.0, 4.0]), g=0.49, probability=p)
-        assert case.scale == pytest.approx(5 * 0.7 / math.sqrt(n), rel=1e-15)
+        assert case.scale == pytest.approx(5 * 0.7 / math.sqrt(n), rel=1e-15, abs=0)
         with mp.workdps(40):
             z = mp.mpf(gaussian._exact_quantile(case)) / (mp.mpf(5) * mp.mpf(0.7) / mp.sqrt(n))
             exceeds = 1 - mp.erf(z / mp.sqrt(2)) ** n
         # a relative error e of z changes p by about z^2 e: eight roundings at z = 5
-        assert float(exceeds) == pytest.approx(p, rel=8 * 25 * 2.3e-16)
+        assert float(exceeds) == pytest.approx(p, rel=8 * 25 * 2.3e-16, abs=0)
 
     def test_union_bound_is_eleven_times_too_careful(self):
         # exactly computable: at delta = 0.05 and 300 rows the event has probability 0.00438
@@ -85,7 +85,7 @@ class TestNetworks:
         # 2 lambda <S, R> is normal of variance 4 lambda^2 g |S|^2 / n; 2 exp(-z^2/2) = delta / 2 at the bound
         case = planted.draw_network(gaussian.LOSS_REDUCTION_GAUSSIAN.cell(decay=0.3, g=0.49), Stream(1))
         z = gaussian._cross_term_bound(case) / (2 * 0.3 * 0.7 * np.linalg.norm(case.S) / 16)
-        assert 2 * math.exp(-(z**2) / 2) == pytest.approx(0.025, rel=1e-12)
+        assert 2 * math.exp(-(z**2) / 2) == pytest.approx(0.025, rel=1e-12, abs=0)
         assert 2 * ndtr(-z) < 0.025
 
     @pytest.mark.parametrize("name", ["finite_confidence", "loss_reduction_gaussian"])
@@ -195,14 +195,14 @@ class TestSpectra:
         right, wrong = (
             spectra._published_edge(case, exponent_slip=False, index_slip=slip) for slip in (False, True)
         )
-        assert (wrong / right) ** 2 - 1 == pytest.approx(bias / p, rel=4 / p)
+        assert (wrong / right) ** 2 - 1 == pytest.approx(bias / p, rel=4 / p, abs=0)
 
     def test_without_slips_published_and_fitted_edge_agree(self):
         # the fitted edge also allows for finite size, which moves g by less than 1/p
         values = Spiked((400, 100)).singular_values(3)[0]
         case = spectra.NullCase(values=values, shape=(400, 100), noise=planted.Gaussian(), level=0.1)
         published = spectra._published_edge(case, exponent_slip=False, index_slip=False)
-        assert published == pytest.approx(fit_edge(values, (400, 100), level=0.1).edge, rel=1 / 200)
+        assert published == pytest.approx(fit_edge(values, (400, 100), level=0.1).edge, rel=1 / 200, abs=0)
 
     @pytest.mark.parametrize(
         ("slip", "above", "below"),
@@ -262,7 +262,7 @@ class TestSpikes:
         ):
             claim = find_claim(name)
             one, four = (claim.left(claim.draw({**claim.cell(g=g), "n": 64}, Stream(9))) for g in (1.0, 4.0))
-            assert four == pytest.approx(4**power * one, rel=1e-9)
+            assert four == pytest.approx(4**power * one, rel=1e-9, abs=0)
 
 
 class TestPlans:

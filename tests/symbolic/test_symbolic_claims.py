@@ -49,17 +49,19 @@ def test_the_wrong_variant_is_refuted_at_a_point(name):
 def test_symbols_are_the_formulas_of_the_package(c, excess):
     theta = excess * c**0.25
     z, y = theta**2, outlier(theta, c)
-    assert symbolic._outlier_squared(z, c) == pytest.approx(y**2, rel=RELATIVE)
-    assert symbolic._overlaps(z, c) == pytest.approx(overlaps(theta, c), rel=RELATIVE)
+    assert symbolic._outlier_squared(z, c) == pytest.approx(y**2, rel=RELATIVE, abs=0)
+    assert symbolic._overlaps(z, c) == pytest.approx(overlaps(theta, c), rel=RELATIVE, abs=0)
     inverse = float(symbolic._inverse_squared(y**2, c)) ** 0.5
-    assert inverse == pytest.approx(spike_from_outlier(y, c).theta, rel=RELATIVE)
+    assert inverse == pytest.approx(spike_from_outlier(y, c).theta, rel=RELATIVE, abs=0)
     left, right = overlaps(theta, c)
     frobenius = shrink(np.array([y]), c)[0]
-    assert frobenius == pytest.approx(theta * (left * right) ** 0.5, rel=RELATIVE)
-    assert y * (left * right) ** 0.5 == pytest.approx(theta - c / theta**3, rel=RELATIVE)
-    assert d_transform(y, c) == pytest.approx(1 / z, rel=RELATIVE)
+    assert frobenius == pytest.approx(theta * (left * right) ** 0.5, rel=RELATIVE, abs=0)
+    assert y * (left * right) ** 0.5 == pytest.approx(theta - c / theta**3, rel=RELATIVE, abs=0)
+    assert d_transform(y, c) == pytest.approx(1 / z, rel=RELATIVE, abs=0)
     # a square root begins at the edge: a rounding eps there is sqrt(4 (1 + c) eps / c) in the transform
-    assert d_transform(bulk_edge(c), c) == pytest.approx(c**-0.5, rel=(4 * (1 + 1 / c) * 2.0**-52) ** 0.5)
+    assert d_transform(bulk_edge(c), c) == pytest.approx(
+        c**-0.5, rel=(4 * (1 + 1 / c) * 2.0**-52) ** 0.5, abs=0
+    )
 
 
 @pytest.mark.parametrize(("c", "excess"), POINTS)
@@ -68,7 +70,7 @@ def test_the_operator_shrinker_is_a_minimum_and_not_only_stationary(c, excess):
     theta = excess * c**0.25
     eta = shrink(np.array([outlier(theta, c)]), c, loss="operator")[0]
     if c >= 1:
-        assert symbolic._leeb(theta**2, c) == pytest.approx(eta**2, rel=RELATIVE)
+        assert symbolic._leeb(theta**2, c) == pytest.approx(eta**2, rel=RELATIVE, abs=0)
     left, right = (np.array([overlap**0.5, (1 - overlap) ** 0.5]) for overlap in overlaps(theta, c))
 
     def norm(scale):
@@ -85,7 +87,7 @@ def test_the_law_of_the_package_has_the_proved_moments_and_tail(c):
     law = MarchenkoPastur(c)
     for k in range(1, 7):
         narayana = sum(c**r / (r + 1) * sympy.binomial(k, r) * sympy.binomial(k - 1, r) for r in range(k))
-        assert law.moment(k) == pytest.approx(float(narayana), rel=RELATIVE)
+        assert law.moment(k) == pytest.approx(float(narayana), rel=RELATIVE, abs=0)
     phi, q = np.linspace(0.05, 3.1, 40), c**0.5
     corner = abs(1 - c) / (2 * c) * np.arctan(abs(1 - q) / (1 + q) * np.tan(phi / 2))
     tail = 2 / np.pi * (-np.sin(phi) / (2 * q) + (1 + c) * phi / (4 * c) - corner)

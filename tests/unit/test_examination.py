@@ -88,12 +88,12 @@ def test_every_layer_is_split_at_its_own_edge(found):
     for layer, dense in zip(found.layers, network().layers, strict=True):
         split = remove_bulk(dense.weight)
         assert layer.shape == dense.shape
-        assert layer.edge.edge == pytest.approx(split.edge, rel=1e-12)
+        assert layer.edge.edge == pytest.approx(split.edge, rel=1e-12, abs=0)
         assert np.array_equal(layer.singular_values, np.sort(layer.singular_values)[::-1])
         if layer.index < 2:
             assert layer.rank == split.rank == SIZES[-1]
             share = np.sum(split.removed**2) / np.sum(dense.weight**2)
-            assert layer.removed_energy == pytest.approx(share, rel=1e-9)
+            assert layer.removed_energy == pytest.approx(share, rel=1e-9, abs=0)
             assert [checked.id for checked in layer.hypotheses] == [predicate.id for predicate in PREDICATES]
 
 
@@ -118,7 +118,7 @@ def test_removal_of_one_layer_is_what_replacing_it_does(found):
         removal = layer.removal
         np.testing.assert_allclose(removal.realised, np.max(np.abs(after - before), axis=1), rtol=1e-9)
         assert removal.accuracy == (accuracy(before, data.test_y), accuracy(after, data.test_y))
-        assert removal.cross_entropy[1] == pytest.approx(cross_entropy(after, data.test_y), rel=1e-9)
+        assert removal.cross_entropy[1] == pytest.approx(cross_entropy(after, data.test_y), rel=1e-9, abs=0)
         assert removal.flips == np.sum(np.argmax(before, axis=1) != np.argmax(after, axis=1))
         dense = sum(a.weight.size for a in net.layers)
         saved = net.layers[layer.index].weight.size - SIZES[-1] * sum(layer.shape)

@@ -174,7 +174,7 @@ def test_gradients_agree_with_torch(activation, bias, require):
         expected + 0.02 * sum((w**2).sum() for w in weights) + 0.01 * sum(w.abs().sum() for w in weights)
     )
     expected.backward()
-    assert loss == pytest.approx(expected.item(), rel=1e-14)
+    assert loss == pytest.approx(expected.item(), rel=1e-14, abs=0)
     for p, got in zip(parameters, (g for gradient in gradients for g in gradient), strict=True):
         if p is None:
             assert got is None
@@ -190,7 +190,7 @@ def test_entries_of_a_fresh_network_have_the_variance_asked_for(scale, variance)
     """Fixed seed; the sum of 120,000 squares has relative sd sqrt(2 / 120000) = 0.4 %, the bound is 5 sd."""
     network = initial_network((400, 300, 10), stream=STREAM, scale=scale)
     W = network.layers[0].weight
-    assert np.mean(W**2) == pytest.approx(variance, rel=5 * math.sqrt(2 / W.size))
+    assert np.mean(W**2) == pytest.approx(variance, rel=5 * math.sqrt(2 / W.size), abs=0)
     assert all(np.all(layer.bias == 0) for layer in network.layers)
 
 

@@ -31,8 +31,8 @@ RELATIVE = 1e-12
 def test_binomial_sums_are_those_of_exact_rationals(n, p):
     terms = [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
     for k in range(n + 1):
-        assert binomial_cdf(k, n, float(p)) == pytest.approx(float(sum(terms[: k + 1])), rel=RELATIVE)
-        assert binomial_sf(k, n, float(p)) == pytest.approx(float(sum(terms[k:])), rel=RELATIVE)
+        assert binomial_cdf(k, n, float(p)) == pytest.approx(float(sum(terms[: k + 1])), rel=RELATIVE, abs=0)
+        assert binomial_sf(k, n, float(p)) == pytest.approx(float(sum(terms[k:])), rel=RELATIVE, abs=0)
 
 
 @pytest.mark.parametrize("n", [1, 30, 5000])
@@ -45,8 +45,8 @@ def test_binomial_sums_are_those_of_scipy_stats(n, p):
 
 def test_binomial_sums_keep_a_tiny_probability():
     # 1 - cdf(0) = n p to first order; computed from 1 - p it would be off in the second digit
-    assert binomial_sf(1, 3, 1e-15) == pytest.approx(3e-15, rel=1e-12)
-    assert binomial_cdf(2, 3, 1 - 2**-50) == pytest.approx(3 * 2**-50, rel=1e-12)
+    assert binomial_sf(1, 3, 1e-15) == pytest.approx(3e-15, rel=1e-12, abs=0)
+    assert binomial_cdf(2, 3, 1 - 2**-50) == pytest.approx(3 * 2**-50, rel=1e-12, abs=0)
 
 
 def test_binomial_sums_outside_the_counts():
@@ -59,7 +59,7 @@ def test_binomial_sums_outside_the_counts():
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 59), (3, 100), (99, 100), (400, 4000)])
 def test_confidence_limits_are_those_of_scipy_stats(k, n, alpha):
     low, high = stats.binomtest(k, n).proportion_ci(confidence_level=1 - 2 * alpha, method="exact")
-    assert clopper_pearson(k, n, alpha) == pytest.approx((low, high), rel=1e-8)
+    assert clopper_pearson(k, n, alpha) == pytest.approx((low, high), rel=1e-8, abs=0)
 
 
 @pytest.mark.parametrize("alpha", [1e-3, 1e-9, 1e-20])
@@ -67,9 +67,9 @@ def test_confidence_limits_are_those_of_scipy_stats(k, n, alpha):
 def test_confidence_limits_solve_their_equations_also_far_out(k, n, alpha):
     lower, upper = clopper_pearson(k, n, alpha)
     if k > 0:
-        assert binomial_sf(k, n, lower) == pytest.approx(alpha, rel=1e-8)
+        assert binomial_sf(k, n, lower) == pytest.approx(alpha, rel=1e-8, abs=0)
     if k < n:
-        assert binomial_cdf(k, n, upper) == pytest.approx(alpha, rel=1e-8)
+        assert binomial_cdf(k, n, upper) == pytest.approx(alpha, rel=1e-8, abs=0)
     assert (lower == 0) == (k == 0)
     assert (upper == 1) == (k == n)
 
