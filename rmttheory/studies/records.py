@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import enum
 import json
-import math
 import os
 import platform
 import tempfile
@@ -16,8 +14,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import rmttheory
 from rmttheory.arrays import InvalidInput, RmtError
 from rmttheory.studies.curves import Curve
@@ -25,7 +21,7 @@ from rmttheory.studies.pool import one_blas_thread
 from rmttheory.studies.trained import NetworkStudy
 from rmttheory.theorem.claims import find_claim
 from rmttheory.theorem.judging import replay
-from rmttheory.theorem.verdicts import Outcome, Verdict
+from rmttheory.theorem.verdicts import Outcome, Verdict, plain
 
 SCHEMA = 1
 FIGURES = (".png", ".pdf", ".svg")
@@ -161,7 +157,7 @@ class Run:
             "shares": self.shares,
             "environment": environment(),
             "times": {"started": self.started, "seconds": self.seconds, "workers": self.workers},
-            "verdicts": [verdict.to_dict() for verdict in self.verdicts],
+            "verdicts": self.verdicts,
             "curves": self.curves,
             "network": self.network,
         }
@@ -181,25 +177,6 @@ def environment() -> dict[str, str]:
         **found,
         "platform": f"{platform.system()} {platform.machine()}",
     }
-
-
-def plain(value: Any) -> Any:
-    """Return plain values for JSON: infinities as strings, what is not a number as null."""
-    if hasattr(value, "to_dict"):
-        return plain(value.to_dict())
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, enum.Enum):
-        return plain(value.value)
-    if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, (np.ndarray, np.generic)):
-        return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
-    return value
 
 
 def counterexample(verdict: Verdict) -> str:

@@ -21,12 +21,11 @@ from rmttheory.studies.records import (
     Run,
     check_target,
     counterexample,
-    plain,
     replay_file,
 )
 from rmttheory.theorem.claims import registry
 from rmttheory.theorem.judging import verify
-from rmttheory.theorem.verdicts import Outcome
+from rmttheory.theorem.verdicts import Outcome, plain
 
 
 @pytest.fixture
