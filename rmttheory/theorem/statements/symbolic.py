@@ -137,7 +137,8 @@ def _operator_residuals(
     """Stationarity of the norm of ``theta u v^T - eta u_hat v_hat^T``, a matrix of rank two.
 
     Its squared singular values are the roots of ``X^2 - F X + D``: ``F`` is the squared Frobenius norm and
-    ``D`` the squared product of both. At the least norm, ``F' X = D'`` in ``eta``.
+    ``D`` the squared product of both. At the least norm, ``F' X = D'`` in ``eta``. With ``X = D``
+    the other root is 1, and that is the smaller one: ``c > 1`` makes ``X = c (z + 1) / (z + c)`` exceed 1.
     """
     import sympy
 
@@ -150,14 +151,15 @@ def _operator_residuals(
     F = z - 2 * cross + squared
     D = z * squared * (1 - left) * (1 - right)
     X = D / (squared - cross)
-    return (X**2 - F * X + D,)
+    return X**2 - F * X + D, X - c * (z + 1) / (z + c), X - D
 
 
 OPERATOR_SHRINKER_IDENTITY = Claim(
     id="operator_shrinker_identity",
     kind=Kind.IDENTITY,
-    statement=r"For $c \ge 1$ the norm of $\theta u v^T - \eta\,\hat u \hat v^T$ is stationary at "
-    r"$\eta = \theta\sqrt{(\theta^2 + g)/(\theta^2 + c\,g)}$ (for $c \le 1$ transpose).",
+    statement=r"For $c > 1$ the norm of $\theta u v^T - \eta\,\hat u \hat v^T$ is stationary at "
+    r"$\eta = \theta\sqrt{(\theta^2 + g)/(\theta^2 + c\,g)}$, where its square is "
+    r"$c\,g\,(\theta^2 + g)/(\theta^2 + c\,g)$ (for $c < 1$ transpose).",
     source="Leeb (2022), optimal shrinkage for operator norm loss",
     residuals=_operator_residuals,
     loose_because=_PROVED,
@@ -211,7 +213,7 @@ MP_LAW_IDENTITY = Claim(
     id="mp_law_identity",
     kind=Kind.IDENTITY,
     statement=r"The closed form of the Marchenko-Pastur distribution function has the density as its "
-    r"derivative and the right atom at 0 for every $c$; the moments "
+    r"derivative and the right atom at 0 for every $c \ne 1$; up to the sixth, the moments "
     r"$\sum_{r<k} \frac{c^r}{r+1}\binom{k}{r}\binom{k-1}{r}$ solve $c w M^2 + ((1 - c) w - 1) M + 1 = 0$.",
     source="Marchenko and Pastur (1967); the closed form is derived here",
     residuals=_law_residuals,
