@@ -31,6 +31,8 @@ from rmttheory.theorem.hypotheses import Hypothesis, Measurement, at_least, at_m
 from rmttheory.theorem.removals import SplitCase
 
 RARE = 1e-9
+LEAST_SIDE = 4
+"""Rounding ``m = c n`` to a whole number of columns then moves ``c`` by an eighth at most."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,6 +46,11 @@ class SpikedCase:
     def noise(self) -> Noise:
         """The law of ``R``."""
         return self.model.noise  # type: ignore[return-value]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n, m)``."""
+        return self.model.shape
 
 
 def draw_spiked(cell: Any, stream: Stream, *, draws: int) -> SpikedCase:
@@ -121,6 +128,10 @@ def polar(A: HostArray) -> HostArray:
     U, _, Vt = np.linalg.svd(A, full_matrices=False)
     frame: HostArray = U @ Vt
     return frame
+
+
+def _proportional(case: Any) -> Measurement:
+    return at_least(float(min(case.shape)), LEAST_SIDE, "rows or columns, whichever are fewer")
 
 
 def _supercritical(case: SpikedCase) -> Measurement:
@@ -230,6 +241,11 @@ def _small_signal(case: NetworkCase) -> Measurement:
     return at_most(math.sqrt(float(np.sum(case.S**2)) / n), 1.0, "||S||_F / sqrt(n)")
 
 
+PROPORTIONAL = Hypothesis(
+    id="proportional",
+    statement="Rows and columns grow in proportion, and there are four of each or more.",
+    check=_proportional,
+)
 SUPERCRITICAL = Hypothesis(
     id="supercritical",
     statement="Every spike exceeds sqrt(g) c^(1/4) by more than the critical window.",

@@ -167,6 +167,8 @@ class TestSpikes:
         ("finite_confidence", {"noise": "student-t:3"}),
         ("loss_reduction_gaussian", {"strength": 10.0}),
         ("mp_bulk", {"noise": "column-scaled:0.8"}),
+        ("mp_bulk", {"aspect": 0.002}),
+        ("bgn_subcritical", {"aspect": 0.001}),
         ("tw_edge", {"noise": "rademacher"}),
         ("bema_level", {"noise": "student-t:8"}),
         ("bgn_outlier", {"strength": 1.0}),

@@ -24,6 +24,7 @@ from rmttheory.theorem.planted import (
     DISTINCT,
     MOMENTS_OR_ROTATIONS,
     NONCRITICAL,
+    PROPORTIONAL,
     SUBCRITICAL,
     SUPERCRITICAL,
     SpikedCase,
@@ -147,6 +148,10 @@ _HEAVY = Control(
     cell={"noise": "student-t:2.1", "n": (16, 32, 64, 128)},
 )
 _DRAWS = 4
+_DEPENDENT = Control(
+    breaks="R holds -0.5 S: it is not independent of the signal.",
+    changes={"draw": functools.partial(_dependent, draws=_DRAWS)},
+)
 _TRIALS = 320  # slopes at the typical cells then lie 4 standard deviations or more beyond half the rate
 _GRIDS: dict[str, tuple[Cell, ...]] = {
     "quick": ({},),
@@ -177,7 +182,7 @@ BGN_OUTLIER = Claim(
     statement=r"For $\theta_i > \sqrt g\,c^{1/4}$: $s_i(W) \to "
     r"\sqrt{(g + \theta_i^2)(c g + \theta_i^2)}/\theta_i$, with error $O(n^{-1/2})$.",
     source=f"{_PAPER}, Theorem 2.8; rate: their Gaussian fluctuations",
-    hypotheses=(SUPERCRITICAL, MOMENTS_OR_ROTATIONS, DELOCALISED),
+    hypotheses=(PROPORTIONAL, SUPERCRITICAL, MOMENTS_OR_ROTATIONS, DELOCALISED),
     parameters=_parameters(),
     draw=_draw,
     left=_rms(_outlier_error),
@@ -193,10 +198,7 @@ BGN_OUTLIER = Claim(
             breaks="The spike itself is taken for the outlier that it makes.",
             changes=_replacing(_outlier_error, lambda theta, c, g: theta),  # noqa: ARG005
         ),
-        "dependent noise": Control(
-            breaks="R holds -0.5 S: it is not independent of the signal.",
-            changes={"draw": functools.partial(_dependent, draws=_DRAWS)},
-        ),
+        "dependent noise": _DEPENDENT,
         "heavy tails": _HEAVY,
     },
     grids=_GRIDS,
@@ -208,7 +210,7 @@ BGN_SUBCRITICAL = Claim(
     statement=r"For $\theta_i < \sqrt g\,c^{1/4}$ a spike stays hidden: $s_i(W) \to \sqrt g(1 + \sqrt c)$, "
     r"with error $O(n^{-2/3})$.",
     source=f"{_PAPER}, Theorem 2.8; rate: Tracy-Widom scale of the edge",
-    hypotheses=(SUBCRITICAL, MOMENTS_OR_ROTATIONS, DELOCALISED),
+    hypotheses=(PROPORTIONAL, SUBCRITICAL, MOMENTS_OR_ROTATIONS, DELOCALISED),
     parameters=_parameters(strength=0.4),
     draw=_draw,
     left=_rms(_outlier_error),
@@ -231,8 +233,8 @@ BGN_OVERLAP = Claim(
     statement=r"With $t = \theta_i/\sqrt g > c^{1/4}$: "
     r"$\langle \hat u_i, u_i\rangle^2 \to (t^4 - c)/(t^4 + t^2)$ and "
     r"$\langle \hat v_i, v_i\rangle^2 \to (t^4 - c)/(t^4 + c t^2)$, with error $O(n^{-1/2})$.",
-    source=f"{_PAPER}, Theorem 2.9",
-    hypotheses=(SUPERCRITICAL, DISTINCT, MOMENTS_OR_ROTATIONS, DELOCALISED),
+    source=f"{_PAPER}, Theorem 2.9; rate: Bao, Ding and Wang, Ann. Statist. 49 (2021)",
+    hypotheses=(PROPORTIONAL, SUPERCRITICAL, DISTINCT, MOMENTS_OR_ROTATIONS, DELOCALISED),
     parameters=_parameters(),
     draw=_draw,
     left=_rms(_overlap_error),
@@ -250,10 +252,7 @@ BGN_OVERLAP = Claim(
             changes=_replacing(_overlap_error, _transposed(overlaps)),
             cell={"aspect": 0.25},
         ),
-        "dependent noise": Control(
-            breaks="R holds -0.5 S: it is not independent of the signal.",
-            changes={"draw": functools.partial(_dependent, draws=_DRAWS)},
-        ),
+        "dependent noise": _DEPENDENT,
         "heavy tails": _HEAVY,
     },
     grids=_GRIDS,
@@ -265,7 +264,7 @@ INVERSE_BBP = Claim(
     statement=r"For $\theta_i > \sqrt g\,c^{1/4}$: $\hat\theta(s_i(W)) \to \theta_i$, where $\hat\theta$ "
     r"inverts the outlier map, with error $O(n^{-1/2})$.",
     source=f"{_PAPER}, Theorem 2.8, inverted",
-    hypotheses=(SUPERCRITICAL, MOMENTS_OR_ROTATIONS, DELOCALISED),
+    hypotheses=(PROPORTIONAL, SUPERCRITICAL, MOMENTS_OR_ROTATIONS, DELOCALISED),
     parameters=_parameters(),
     draw=_draw,
     left=_rms(_inverse_error),
@@ -282,10 +281,7 @@ INVERSE_BBP = Claim(
             breaks="c = n / m instead of m / n.",
             changes={"left": _rms(functools.partial(_inverse_error, transposed=True))},
         ),
-        "dependent noise": Control(
-            breaks="R holds -0.5 S: it is not independent of the signal.",
-            changes={"draw": functools.partial(_dependent, draws=_DRAWS)},
-        ),
+        "dependent noise": _DEPENDENT,
         "heavy tails": _HEAVY,
     },
     grids=_GRIDS,
@@ -298,7 +294,7 @@ TRUNCATION_BIAS = Claim(
     r"$u_i^T (W - W') v_i \to c g^2/\theta_i^3$ if $\theta_i > \sqrt g\,c^{1/4}$ and $\to \theta_i$ below, "
     r"with error $O(n^{-1/2})$.",
     source="Derived here from Benaych-Georges and Nadakuditi (2012), Theorems 2.8 and 2.9",
-    hypotheses=(NONCRITICAL, MOMENTS_OR_ROTATIONS, DELOCALISED),
+    hypotheses=(PROPORTIONAL, NONCRITICAL, MOMENTS_OR_ROTATIONS, DELOCALISED),
     parameters=_parameters(n=(16, 32, 64, 128)),
     draw=_draw,
     left=_rms(_truncation_error),
@@ -319,10 +315,7 @@ TRUNCATION_BIAS = Claim(
             breaks="c = n / m instead of m / n.",
             changes=_replacing(_truncation_error, _transposed(_loss_at_edge)),
         ),
-        "dependent noise": Control(
-            breaks="R holds -0.5 S: it is not independent of the signal.",
-            changes={"draw": functools.partial(_dependent, draws=_DRAWS)},
-        ),
+        "dependent noise": _DEPENDENT,
     },
     grids={**_GRIDS, "quick": ({}, {"strength": 0.4})},
 )

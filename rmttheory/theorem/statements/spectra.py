@@ -17,7 +17,7 @@ from rmttheory.matrices.noise import Noise
 from rmttheory.matrices.spectra import kolmogorov_distance
 from rmttheory.matrices.tracy_widom import TracyWidom, largest_singular_value_quantile
 from rmttheory.theorem.claims import Cell, Claim, Control, Parameter
-from rmttheory.theorem.planted import GAUSSIAN_LAW, MOMENTS
+from rmttheory.theorem.planted import GAUSSIAN_LAW, MOMENTS, PROPORTIONAL
 from rmttheory.theorem.verdicts import Band, Kind
 
 
@@ -59,7 +59,7 @@ MP_BULK = Claim(
     statement=r"The empirical distribution of the singular values of $R$ tends to the Marchenko-Pastur law; "
     r"its Kolmogorov distance is $O(1/n)$ up to logarithms.",
     source="Marchenko and Pastur (1967); rate: Pillai and Yin, Ann. Appl. Probab. 24 (2014), rigidity",
-    hypotheses=(MOMENTS,),
+    hypotheses=(PROPORTIONAL, MOMENTS),
     parameters=(
         Parameter(name="n", meaning="rows of R, a ladder", typical=(64, 128, 256, 512), low=8, high=65536),
         Parameter(name="aspect", meaning="c = m / n", typical=0.5, low=1e-3, high=1e3),
