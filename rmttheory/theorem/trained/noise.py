@@ -152,50 +152,68 @@ def _stationary(layer: TrainedLayer) -> Measurement:
     return at_most(gain, normal_quantile(layer.level) * error, how)
 
 
-_F = Knowable.FALSIFIABLE
-NOISE_PREDICATES: tuple[Predicate, ...] = tuple(
-    Predicate(id=name, statement=statement, check=check, knowable=knowable, of_noise=of_noise)
-    for name, knowable, of_noise, statement, check in (
-        (
-            "iid_gaussian",
-            _F,
-            True,
-            "Entries of $R$ are iid $N(0, g/n)$.",
-            functools.partial(_entries, permute=False),
-        ),
-        (
-            "exchangeable",
-            _F,
-            True,
-            "Entries of R are iid of some law: their order carries nothing.",
-            functools.partial(_entries, permute=True),
-        ),
-        ("moments", _F, False, "Entries of R have a finite fourth moment.", _moments),
-        (
-            "subgaussian_rows",
-            _F,
-            True,
+_V, _F = Knowable.VERIFIABLE, Knowable.FALSIFIABLE
+NOISE_PREDICATES: tuple[Predicate, ...] = (
+    Predicate(
+        id="iid_gaussian",
+        statement="Entries of $R$ are iid $N(0, g/n)$.",
+        check=functools.partial(_entries, permute=False),
+        knowable=_F,
+        of_noise=True,
+    ),
+    Predicate(
+        id="exchangeable",
+        statement="Entries of R are iid of some law: their order carries nothing.",
+        check=functools.partial(_entries, permute=True),
+        knowable=_F,
+        of_noise=True,
+    ),
+    Predicate(
+        id="moments", statement="Entries of R have a finite fourth moment.", check=_moments, knowable=_F
+    ),
+    Predicate(
+        id="subgaussian_rows",
+        statement=(
             r"$P(|\langle r_i, v\rangle| > t\,|v|\sqrt{g/n}) \le 2\,e^{-t^2/2}$ for inputs $v$ and rows"
-            " $r_i$ of $R$.",
-            _subgaussian,
+            " $r_i$ of $R$."
         ),
-        (
-            "biunitary",
-            _F,
-            True,
-            "The law of R does not change under rotations of inputs or outputs.",
-            _biunitary,
-        ),
-        ("noise_level", _F, False, "The noise level g is at most 1.", _noise_level),
-        ("mp_bulk", _F, False, "The singular values of R follow the Marchenko-Pastur law.", _mp_bulk),
-        ("edge", _F, True, "The largest singular value of R sits at the edge of the bulk.", _edge),
-        ("independent_path", _F, True, "R is independent of the inputs v of its layer.", _independent_path),
-        (
-            "stationary",
-            Knowable.VERIFIABLE,
-            True,
-            "Scaling R down does not lower the training objective, to first order.",
-            _stationary,
-        ),
-    )
+        check=_subgaussian,
+        knowable=_F,
+        of_noise=True,
+    ),
+    Predicate(
+        id="biunitary",
+        statement="The law of R does not change under rotations of inputs or outputs.",
+        check=_biunitary,
+        knowable=_F,
+        of_noise=True,
+    ),
+    Predicate(id="noise_level", statement="The noise level g is at most 1.", check=_noise_level, knowable=_F),
+    Predicate(
+        id="mp_bulk",
+        statement="The singular values of R follow the Marchenko-Pastur law.",
+        check=_mp_bulk,
+        knowable=_F,
+    ),
+    Predicate(
+        id="edge",
+        statement="The largest singular value of R sits at the edge of the bulk.",
+        check=_edge,
+        knowable=_F,
+        of_noise=True,
+    ),
+    Predicate(
+        id="independent_path",
+        statement="R is independent of the inputs v of its layer.",
+        check=_independent_path,
+        knowable=_F,
+        of_noise=True,
+    ),
+    Predicate(
+        id="stationary",
+        statement="Scaling R down does not lower the training objective, to first order.",
+        check=_stationary,
+        knowable=_V,
+        of_noise=True,
+    ),
 )

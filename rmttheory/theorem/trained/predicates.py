@@ -115,9 +115,6 @@ def _mask(layer: TrainedLayer) -> Measurement:
     return at_most(overlap, 0.0, "Largest |S_ij R_ij|; 0 for a mask, and never for a truncation.")
 
 
-# what the rest of the network and the data do
-
-
 def _outer_scale(layer: TrainedLayer) -> Measurement:
     n = layer.shape[0]
     a = layer.lipschitz * layer.norms * math.sqrt(math.log(2 * n) / n)
@@ -167,59 +164,103 @@ def _unknowable(reason: str) -> Callable[[TrainedLayer], Measurement]:
 
 _V, _F, _U = Knowable.VERIFIABLE, Knowable.FALSIFIABLE, Knowable.UNIDENTIFIABLE
 
-PREDICATES: tuple[Predicate, ...] = NOISE_PREDICATES + tuple(
+PREDICATES: tuple[Predicate, ...] = (
+    *NOISE_PREDICATES,
     Predicate(
-        id=name, statement=statement, check=check, knowable=knowable, of_noise=name in ("mask", "cross_term")
-    )
-    for name, knowable, statement, check in (
-        ("low_rank", _F, r"$S$ has few singular values beside $\min(n, m)$.", _low_rank),
-        (
-            "supercritical",
-            _F,
-            r"Every spike exceeds $\sqrt g\,c^{1/4}$ by more than the critical window.",
-            _supercritical,
+        id="low_rank",
+        statement=r"$S$ has few singular values beside $\min(n, m)$.",
+        check=_low_rank,
+        knowable=_F,
+    ),
+    Predicate(
+        id="supercritical",
+        statement=r"Every spike exceeds $\sqrt g\,c^{1/4}$ by more than the critical window.",
+        check=_supercritical,
+        knowable=_F,
+    ),
+    Predicate(
+        id="gap",
+        statement=r"The last spike is separated from the rest by four times $\lVert R\rVert$.",
+        check=_gap,
+        knowable=_V,
+    ),
+    Predicate(
+        id="distinct",
+        statement="The strengths of the spikes differ by more than they fluctuate.",
+        check=_distinct,
+        knowable=_V,
+    ),
+    Predicate(
+        id="delocalised",
+        statement="The singular vectors of S are spread over all coordinates.",
+        check=_delocalised,
+        knowable=_V,
+    ),
+    Predicate(id="signal_norm", statement=r"$|S|_F$ is $o(\sqrt n)$.", check=_signal_norm, knowable=_F),
+    Predicate(
+        id="outer_scale",
+        statement="The scale $a(N, s)$ of the layers around tends to 0.",
+        check=_outer_scale,
+        knowable=_V,
+    ),
+    Predicate(
+        id="margin",
+        statement="Every confidence exceeds twice the certified radius of Gaussian noise.",
+        check=_margin,
+        knowable=_V,
+    ),
+    Predicate(
+        id="lipschitz",
+        statement="The later layers have a finite Lipschitz constant in the max norm.",
+        check=_lipschitz,
+        knowable=_V,
+    ),
+    Predicate(
+        id="finite_samples",
+        statement="The failure probabilities of all samples add up to less than 1.",
+        check=_finite_samples,
+        knowable=_V,
+    ),
+    Predicate(
+        id="activation",
+        statement="The activation is 1-Lipschitz and vanishes at 0.",
+        check=_activation,
+        knowable=_V,
+    ),
+    Predicate(
+        id="mask", statement="S and R have disjoint supports.", check=_mask, knowable=_V, of_noise=True
+    ),
+    Predicate(
+        id="entrywise_signal",
+        statement="Nonzero entries of S exceed twice the largest of R.",
+        check=_entrywise,
+        knowable=_U,
+    ),
+    Predicate(
+        id="cross_term",
+        statement="<S, R>_F tends to 0.",
+        check=_unknowable("Identically 0 for any split by singular vectors, so it says nothing here."),
+        knowable=_U,
+        of_noise=True,
+    ),
+    Predicate(
+        id="independent_signal",
+        statement="R is independent of S.",
+        check=_unknowable(
+            "One matrix shows one draw of the pair (S, R), and truncation makes <u, R v> = 0 by itself."
         ),
-        ("gap", _V, r"The last spike is separated from the rest by four times $\lVert R\rVert$.", _gap),
-        ("distinct", _V, "The strengths of the spikes differ by more than they fluctuate.", _distinct),
-        ("delocalised", _V, "The singular vectors of S are spread over all coordinates.", _delocalised),
-        ("signal_norm", _F, r"$|S|_F$ is $o(\sqrt n)$.", _signal_norm),
-        ("outer_scale", _V, "The scale $a(N, s)$ of the layers around tends to 0.", _outer_scale),
-        ("margin", _V, "Every confidence exceeds twice the certified radius of Gaussian noise.", _margin),
-        ("lipschitz", _V, "The later layers have a finite Lipschitz constant in the max norm.", _lipschitz),
-        (
-            "finite_samples",
-            _V,
-            "The failure probabilities of all samples add up to less than 1.",
-            _finite_samples,
-        ),
-        ("activation", _V, "The activation is 1-Lipschitz and vanishes at 0.", _activation),
-        ("mask", _V, "S and R have disjoint supports.", _mask),
-        ("entrywise_signal", _U, "Nonzero entries of S exceed twice the largest of R.", _entrywise),
-        (
-            "cross_term",
-            _U,
-            "<S, R>_F tends to 0.",
-            _unknowable("Identically 0 for any split by singular vectors, so it says nothing here."),
-        ),
-        (
-            "independent_signal",
-            _U,
-            "R is independent of S.",
-            _unknowable(
-                "One matrix shows one draw of the pair (S, R), and truncation makes <u, R v> = 0 by itself."
-            ),
-        ),
-        (
-            "settled",
-            _U,
-            "S and R converge in Frobenius norm as training goes on.",
-            _unknowable("It takes several checkpoints of one training run."),
-        ),
-        (
-            "no_atom",
-            _U,
-            "The norm of the limit of R takes no single value with positive probability.",
-            _unknowable("A property of the law of R; it holds for Gaussian noise of positive level."),
-        ),
-    )
+        knowable=_U,
+    ),
+    Predicate(
+        id="settled",
+        statement="S and R converge in Frobenius norm as training goes on.",
+        check=_unknowable("It takes several checkpoints of one training run."),
+        knowable=_U,
+    ),
+    Predicate(
+        id="no_atom",
+        statement="The norm of the limit of R takes no single value with positive probability.",
+        check=_unknowable("A property of the law of R; it holds for Gaussian noise of positive level."),
+        knowable=_U,
+    ),
 )
