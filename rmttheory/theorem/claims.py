@@ -142,6 +142,9 @@ class Claim:
     grids: Mapping[str, tuple[Cell, ...]] = field(default_factory=dict)
     reconstructed: bool = False
 
+    def __repr__(self) -> str:
+        return f"Claim({self.id!r}, {self.kind.value}: {self.statement})"
+
     def cell(self, **given: Any) -> dict[str, Any]:
         """Return a full cell: typical values with ``given`` ones in their place.
 

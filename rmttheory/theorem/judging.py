@@ -154,7 +154,7 @@ def _judge_limit(claim: Claim, trials: Trials, admissible: HostArray, alpha: flo
     if len(np.unique(trials.widths[admissible])) < 2:
         return {"outcome": Outcome.UNDECIDED, "why": "The hypotheses were met at one width only."}
     slope = fit_slope(trials.widths[admissible], trials.left[admissible], alpha=alpha, claimed=-claim.rate)
-    seen = f"slope {slope.value:.2f} in [{slope.low:.2f}, {slope.high:.2f}], claimed {slope.claimed:g}."
+    seen = f"slope {slope.value:.2f} in [{slope.low:.2f}, {slope.high:.2f}], claimed {slope.claimed:.3g}."
     if slope.low > slope.claimed / 2:
         return {"outcome": Outcome.REFUTED, "why": f"Does not decay as claimed: {seen}", "slope": slope}
     if slope.high < slope.claimed / 2:
@@ -177,7 +177,9 @@ def _where_it_speaks(trials: Trials, admissible: HostArray) -> dict[str, Any]:
     if np.isnan(widths).all():
         return {"why": Outcome.VACUOUS.sentence}
     width = float(np.nanmedian(widths))
-    when = "at no width" if math.isinf(width) else f"from width {width:.2g}"
+    rounded = float(f"{width:.2g}")
+    when = f"from width {rounded:,.0f}" if rounded < 1e7 else f"from width {rounded:g}"
+    when = "at no width" if math.isinf(width) else when
     return {"why": f"The bound says nothing at this size; it would speak {when}.", "speaks_at": width}
 
 
@@ -202,6 +204,11 @@ def verify(
         Level: the probability with which a true claim may be refuted, or a false one certified.
     **parameters
         Values of the claim's parameters; the others take typical ones.
+
+    Returns
+    -------
+    Verdict
+        Its `outcome`, `why` in a sentence, and the evidence.
 
     Raises
     ------

@@ -252,6 +252,9 @@ class Verdict:
     seed: int
     seconds: float = 0.0
 
+    def __str__(self) -> str:
+        return f"{self.claim} {self.outcome.value}: {self.why}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, as `plain` makes them; enumerations in lower case."""
         return {field.name: plain(getattr(self, field.name)) for field in dataclasses.fields(self)}

@@ -188,8 +188,10 @@ class TestVacuous:
     @pytest.mark.parametrize(
         ("widths", "width", "words"),
         [
-            ([100.0, 300.0, 900.0], 300.0, "from width 3e+02"),
+            ([100.0, 300.0, 900.0], 300.0, "from width 300"),
             ([50.0, math.nan, 50.0], 50.0, "from width 50"),
+            ([1741.0] * 3, 1741.0, "from width 1,700"),
+            ([1.26e9] * 3, 1.26e9, "from width 1.3e+09"),
         ],
     )
     def test_it_names_the_width_at_which_it_would_speak(self, widths, width, words):
@@ -486,3 +488,10 @@ class TestDoor:
 
 def test_the_level_of_the_suite_is_the_default():
     assert verify(EXACT, trials=1).alpha == SUITE_LEVEL == 1e-6
+
+
+def test_claims_and_verdicts_are_printed_in_a_line():
+    claim = find_claim("finite_confidence")
+    assert repr(claim) == f"Claim('finite_confidence', tail: {claim.statement})"
+    verdict = verify("mp_law_identity")
+    assert str(verdict) == "mp_law_identity certified: Proved: 11 identities reduce to zero."
