@@ -50,7 +50,7 @@ def app() -> None:
     """Verify the Pruning Theorem of random matrix theory on spiked ensembles and trained networks."""
 
 
-@app.command(epilog=EPILOG)
+@app.command(epilog=EPILOG, short_help="Judge claims on ensembles and a trained network.")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option(
     "--preset", default="quick", show_default=True, help="quick, standard or full: cells and trials."
@@ -106,7 +106,10 @@ def verify(
     return _end(result, as_json=as_json, quiet=quiet)
 
 
-@app.command(epilog="Exit status: 0 every control refuted, 1 some control not refuted, 2 bad input.")
+@app.command(
+    epilog="Exit status: 0 every control refuted, 1 some control not refuted, 2 bad input.",
+    short_help="Judge broken variants, each of which must be refuted.",
+)
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @_parallel
 @_shared
@@ -129,7 +132,7 @@ def controls(
     return status if status > 1 else int(not result.all_refuted)
 
 
-@app.command()
+@app.command(short_help="List every claim.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def claims(as_json: bool) -> int:
     """List every claim: what it states, where it comes from, what it needs."""
@@ -148,7 +151,7 @@ def claims(as_json: bool) -> int:
     return 0
 
 
-@app.command()
+@app.command(short_help="Draw an ensemble beside the law of its bulk.")
 @click.option(
     "--shape", required=True, metavar="NxM", help="Rows (outputs) x columns (inputs), such as 4000x2000."
 )
@@ -183,7 +186,7 @@ def spectrum(
     return 0
 
 
-@app.command()
+@app.command(short_help="Train a small network on real images.")
 @click.option(
     "--data", default="fashion-mnist-3000", show_default=True, help="A name, a folder or a .npz file."
 )
