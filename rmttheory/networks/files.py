@@ -152,13 +152,19 @@ def write_arrays(path: str | Path, arrays: Mapping[str, HostArray], texts: Mappi
         from safetensors.numpy import save
 
         data = save(dict(arrays), metadata=dict(texts))
-    partial = Path(f"{path}.{os.getpid()}.part")
     try:
-        partial.write_bytes(data)
-        partial.replace(path)
+        write_whole(Path(path), data)
     except OSError as error:
         msg = f"{path} cannot be written: {error.strerror}."
         raise InvalidInput(msg) from None
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write ``data`` beside ``path`` and put it in its place: readers see the old file or the new one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 

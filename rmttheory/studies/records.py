@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import os
 import platform
 import tempfile
 from collections.abc import Mapping
@@ -16,6 +14,7 @@ from typing import Any
 
 import rmttheory
 from rmttheory.arrays import InvalidInput, RmtError
+from rmttheory.networks.files import write_whole
 from rmttheory.studies.curves import Curve
 from rmttheory.studies.pool import one_blas_thread
 from rmttheory.studies.trained import NetworkStudy
@@ -84,20 +83,6 @@ def check_target(path: str | Path, endings: tuple[str, ...]) -> Path:
         raise InvalidInput(msg)
     Folder(target.parent)
     return target
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write ``data`` beside ``path`` and put it in its place: readers see the old file or the new one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
 
 
 def reason(error: OSError) -> str:
@@ -258,9 +243,3 @@ def replay_trial(name: str, *, cell: Mapping[str, Any], seed: int, trial: int) -
         case, left, right = replay(name, cell=cell, seed=seed, trial=trial)
         slack = find_claim(name).rounding(case)
     return Replayed(claim=name, trial=trial, left=left, right=right, broken=not left <= right + slack)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
