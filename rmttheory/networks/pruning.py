@@ -193,9 +193,7 @@ def oracle(draw: Draw) -> Split:
     )
 
 
-def prune_every(
-    period: int, *, method: Method = "bema", level: float = 0.1
-) -> Callable[[Network, int], Network | None]:
+def prune_every(period: int) -> Callable[[Network, int], Network | None]:
     """Return a ``prune=`` argument for `train`: remove the bulk of every layer but the last.
 
     The edge of a layer is fitted when it is first pruned, and used again later: a truncated layer has no bulk
@@ -205,8 +203,6 @@ def prune_every(
     ----------
     period : int
         Prune after every so many epochs.
-    method, level : str, float
-        As for `remove_bulk`.
     """
     check_count(period, "period")
     edges: dict[int, float | None] = {}
@@ -217,7 +213,7 @@ def prune_every(
         if epoch == period:  # a new run
             edges.clear()
         for index, layer in enumerate(network.layers[:-1]):
-            split = remove_bulk(layer.weight, edges.get(index), method=method, level=level)
+            split = remove_bulk(layer.weight, edges.get(index))
             edges[index] = split.edge
             network = network.replace(index, split.kept)
         return network
