@@ -182,19 +182,19 @@ PREDICATES: tuple[Predicate, ...] = (
         id="gap",
         statement=r"The last spike is separated from the rest by four times $\lVert R\rVert$.",
         check=_gap,
-        knowable=_V,
+        knowable=_F,
     ),
     Predicate(
         id="distinct",
         statement="The strengths of the spikes differ by more than they fluctuate.",
         check=_distinct,
-        knowable=_V,
+        knowable=_F,
     ),
     Predicate(
         id="delocalised",
         statement="The singular vectors of S are spread over all coordinates.",
         check=_delocalised,
-        knowable=_V,
+        knowable=_F,
     ),
     Predicate(id="signal_norm", statement=r"$|S|_F$ is $o(\sqrt n)$.", check=_signal_norm, knowable=_F),
     Predicate(
