@@ -10,7 +10,7 @@ from typing import Any
 from rmttheory.arrays import InvalidInput, check_choice, check_count, check_interval
 from rmttheory.studies.curves import Curve, limit_curve
 from rmttheory.studies.pool import Task
-from rmttheory.studies.tables import cell_text
+from rmttheory.studies.tables import odd_values
 from rmttheory.theorem.claims import Cell, Claim, claims, find_claim
 from rmttheory.theorem.judging import SUITE_LEVEL, Trials, judge, judge_proof, plan_trials, run_trials
 from rmttheory.theorem.verdicts import Verdict
@@ -69,7 +69,7 @@ class Job:
             return Judged(verdict=results[0])
         claim, trials = find_claim(self.claim), Trials.concatenate(results)
         verdict = judge(claim, self.cell, trials, seed=self.seed, alpha=self.alpha)
-        curve = limit_curve(claim, cell_text(verdict).strip(" ()"), trials, alpha=self.alpha)
+        curve = limit_curve(claim, odd_values(verdict), trials, alpha=self.alpha)
         return Judged(verdict=verdict, curve=curve)
 
 

@@ -55,19 +55,22 @@ def rows(verdicts: Iterable[Verdict]) -> list[Row]:
 
 
 def cell_text(verdict: Verdict, *, brief: bool = False) -> str:
-    """Return the parameters that differ from the claim's typical ones, such as " (n=128)".
+    """Return `odd_values` to stand behind the claim's name, such as " (n=128)".
 
     On a trained network it is the layer that tells verdicts apart.
     """
     if "layer" in verdict.cell:
         where = f"layer {verdict.cell['layer']}"
         return f" ({where})" if brief else f" ({where} of {verdict.cell.get('data', 'the network')})"
+    odd = odd_values(verdict)
+    return f" ({odd})" if odd else ""
+
+
+def odd_values(verdict: Verdict) -> str:
+    """Return the parameters that differ from the claim's typical ones, such as "n=128"."""
     claim = registry().get(verdict.claim.partition("/")[0])
     typical = {p.name: p.typical for p in claim.parameters} if claim else {}
-    odd = {name: value for name, value in verdict.cell.items() if typical.get(name) != value}
-    if not odd:
-        return ""
-    return f" ({cell_values(odd)})"
+    return cell_values({name: value for name, value in verdict.cell.items() if typical.get(name) != value})
 
 
 def cell_values(cell: Mapping[str, Any]) -> str:

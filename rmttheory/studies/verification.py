@@ -69,8 +69,9 @@ class Verification:
     @property
     def report(self) -> Path | None:
         """The page, if it was written."""
-        complete = self.folder and not self.stopped and not self.unwritten
-        return self.folder / "report.html" if complete and self.folder else None
+        if self.folder is None or self.stopped or self.unwritten:
+            return None
+        return self.folder / "report.html"
 
     @property
     def all_refuted(self) -> bool:
