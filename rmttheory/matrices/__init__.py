@@ -4,7 +4,9 @@ Scale of everything here: ``W``, ``S``, ``R`` are ``n x m``, entries of the nois
 ``g / n``, ``c = m / n``, and ``s`` are singular values. The bulk then ends at ``sqrt(g) (1 + sqrt(c))``.
 """
 
-from rmttheory.matrices.band import null_singular_values
+from rmttheory.matrices.band import null_singular_values, spiked_singular_values
+from rmttheory.matrices.counting import count_singular_values
+from rmttheory.matrices.edge_sampling import EdgeSample, sample_edge
 from rmttheory.matrices.edges import EdgeEstimate, EdgeStatus, fit_edge
 from rmttheory.matrices.ensembles import Draw, Spiked
 from rmttheory.matrices.laws import MarchenkoPastur, QuarterCircle, SingularMarchenkoPastur
@@ -47,6 +49,7 @@ __all__ = [
     "ColumnScaled",
     "Draw",
     "EdgeEstimate",
+    "EdgeSample",
     "EdgeStatus",
     "Gaussian",
     "HaarRotated",
@@ -65,6 +68,7 @@ __all__ = [
     "TracyWidom",
     "Uniform",
     "bulk_edge",
+    "count_singular_values",
     "d_transform",
     "fit_edge",
     "hard_threshold",
@@ -76,11 +80,13 @@ __all__ = [
     "outlier",
     "overlaps",
     "parse_noise",
+    "sample_edge",
     "shrink",
     "singular_values",
     "spacing_ratios",
     "spectrum",
     "spike_from_outlier",
     "spike_threshold",
+    "spiked_singular_values",
     "tracy_widom_scaling",
 ]

@@ -20,7 +20,7 @@ from rmttheory.arrays import (
     check_shape,
     to_host,
 )
-from rmttheory.matrices.band import null_singular_values
+from rmttheory.matrices.band import spiked_singular_values
 from rmttheory.matrices.noise import Gaussian, Noise, parse_noise
 from rmttheory.matrices.spectra import singular_values
 from rmttheory.matrices.spikes import bulk_edge, outlier, spike_threshold
@@ -158,8 +158,9 @@ class Spiked:
         k : int, optional
             Only the largest ``k``.
         method : {"auto", "band", "dense"}
-            ``dense`` draws each layer. ``band`` draws from the same law without the matrix: Gaussian noise
-            without spikes only. ``auto`` takes it where it can.
+            ``dense`` draws each layer. ``band`` draws from the same law without the matrix
+            (`spiked_singular_values`): Gaussian noise only, any spikes with any singular vectors. ``auto``
+            takes it where it can.
 
         Returns
         -------
@@ -174,12 +175,14 @@ class Spiked:
         stream = as_stream(rng)
         check_choice(method, "method", ("auto", "band", "dense"))
         trials = check_count(trials, "trials")
-        null = isinstance(self.noise, Gaussian) and not self.spikes
-        if method == "band" and not null:
-            msg = "Method 'band' needs Gaussian noise and no spikes; use 'dense' for this ensemble."
+        gaussian = isinstance(self.noise, Gaussian)
+        if method == "band" and not gaussian:
+            msg = "Method 'band' needs Gaussian noise; use 'dense' for this ensemble."
             raise InvalidInput(msg)
-        if null and method != "dense":
-            return null_singular_values(self.shape, g=self.g, trials=trials, k=k, stream=stream)
+        if gaussian and method != "dense":
+            return spiked_singular_values(
+                self.shape, self.spikes, g=self.g, trials=trials, k=k, stream=stream
+            )
         draws = (self.sample(stream.child("trial", i)).W for i in range(trials))
         return np.stack([to_host(singular_values(W, k)) for W in draws])
 

@@ -1,0 +1,95 @@
+"""Singular values of upper bands, by the LAPACK path that is fastest for what is asked.
+
+A band is given by its columns: ``columns[j, q]`` is the entry of row ``j - r + q`` in column ``j``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from rmttheory.arrays import HostArray, Stream
+from rmttheory.matrices._lapack import bidiagonal_of_band, bidiagonal_singular_values
+from rmttheory.matrices._leading import band_gram, leading_pairs
+
+# The Gram matrix gives a value s with an error of about eps s_1^2 / (2 s): 1e-13 s_1 there.
+_SMALL = 0.01
+
+
+def all_values(columns: HostArray, spread: float) -> HostArray:
+    """All singular values, descending.
+
+    The eigenvalues of the Gram matrix cost least. Where the smallest value is lost by squaring, as of square
+    matrices (``spread`` guesses ``s_p / s_1``), the band itself is reduced to a bidiagonal, at 1.3 to 1.8
+    times the time: its values come with small relative errors, and for a bidiagonal to begin with that is
+    exact.
+    """
+    if spread > 2.0 * _SMALL:
+        squares = _gram_eigenvalues(band_gram(columns))
+        if squares[-1] > _SMALL**2 * squares[0]:
+            return np.sqrt(squares)
+    bidiagonal = (columns[:, 1], columns[1:, 0]) if columns.shape[1] == 2 else bidiagonal_of_band(columns)
+    return bidiagonal_singular_values(*bidiagonal)
+
+
+def _gram_eigenvalues(gram: HostArray) -> HostArray:
+    from scipy.linalg import eigvals_banded, eigvalsh_tridiagonal
+
+    values: HostArray
+    if len(gram) == 2:  # the root-free QR method
+        values = eigvalsh_tridiagonal(gram[0], gram[1, :-1], check_finite=False, lapack_driver="sterf")
+    else:
+        values = eigvals_banded(gram, lower=True, check_finite=False)
+    return values[::-1]
+
+
+def top_values(columns: HostArray, k: int, shape: tuple[int, int], spikes: int) -> HostArray:
+    """The ``k`` largest, descending, from leading corners that are doubled until nothing moves."""
+    size = corner_size(shape, max(spikes, 1), k)
+    before = np.full(k, np.inf)
+    while True:
+        squares = _top_squares(band_gram(columns[:size]), k, shape, spikes)
+        if size >= len(columns) or np.max(np.abs(squares - before)) <= 4e-15 * squares[0]:
+            return np.sqrt(squares)
+        size, before = 2 * size, squares
+
+
+def corner_size(shape: tuple[int, int], spikes: int, k: int) -> int:
+    """How many coordinates hold the top ``k`` singular vectors, to about 1e-11 in the values.
+
+    Near the top the band is a discrete Airy operator of length ``(r sqrt(n m) / (sqrt(n) + sqrt(m)))^(2/3)``:
+    its eigenfunctions decay as ``exp(-2 x^(3/2) / 3)`` beyond its zeros, which grow as ``(3 pi k /
+    2)^(2/3)``. (After A. Edelman and P.-O. Persson, "Numerical methods for eigenvalue distributions of random
+    matrices", 2005.)
+    """
+    a, b = math.sqrt(shape[0]), math.sqrt(shape[1])
+    length = (spikes * a * b / (a + b)) ** (2 / 3)
+    return min(min(shape), 4 * spikes + math.ceil(length * (7.0 + (1.5 * math.pi * k) ** (2 / 3))))
+
+
+def top_of_noise(shape: tuple[int, int]) -> dict[str, float]:
+    """Where the squared singular values of unit noise end, and how far apart the last ones are."""
+    a, b = math.sqrt(shape[0]), math.sqrt(shape[1])
+    return {"edge": (a + b) ** 2, "spacing": (a + b) * (1.0 / a + 1.0 / b) ** (1 / 3)}
+
+
+def tridiagonal_top(gram: HostArray, k: int) -> HostArray:
+    """The ``k`` largest eigenvalues of a tridiagonal, descending, by bisection."""
+    from scipy.linalg import eigvalsh_tridiagonal
+
+    p = gram.shape[1]
+    how: dict[str, Any] = {"select": "i", "select_range": (p - k, p - 1), "lapack_driver": "stebz"}
+    values: HostArray = eigvalsh_tridiagonal(gram[0], gram[1, :-1], check_finite=False, **how)
+    return values[::-1]
+
+
+def _top_squares(gram: HostArray, k: int, shape: tuple[int, int], spikes: int) -> HostArray:
+    width, p = gram.shape
+    if width == 2:
+        return tridiagonal_top(gram, k)
+    if 8 * k >= p or p <= 400:
+        return _gram_eigenvalues(gram)[:k]
+    rng = Stream().child("start").generator()
+    return leading_pairs(gram, k, spikes=spikes, rng=rng, **top_of_noise(shape))[0]
