@@ -65,8 +65,8 @@ def corner_size(shape: tuple[int, int], spikes: int, k: int) -> int:
     matrices", 2005.)
     """
     a, b = math.sqrt(shape[0]), math.sqrt(shape[1])
-    length = (spikes * a * b / (a + b)) ** (2 / 3)
-    return min(min(shape), 4 * spikes + math.ceil(length * (7.0 + (1.5 * math.pi * k) ** (2 / 3))))
+    length = math.pow(spikes * a * b / (a + b), 2 / 3)
+    return min(min(shape), 4 * spikes + math.ceil(length * (7.0 + math.pow(1.5 * math.pi * k, 2 / 3))))
 
 
 def top_of_noise(shape: tuple[int, int]) -> dict[str, float]:

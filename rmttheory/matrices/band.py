@@ -145,6 +145,11 @@ def chi(rng: np.random.Generator, degrees: HostArray, size: tuple[int, ...]) -> 
     return np.sqrt(2.0 * rng.standard_gamma(np.maximum(degrees, 0.0) / 2.0, size))
 
 
+def triangular_factor(matrices: HostArray) -> HostArray:
+    """``R`` of a QR decomposition, of each matrix of a stack."""
+    return np.asarray(np.linalg.qr(matrices, mode="r"))
+
+
 def leading_factor(normal: HostArray, chis: HostArray, spikes: HostArray, rows: int) -> HostArray:
     """Triangular factors of the ``r`` columns that hold the spikes, shape ``(trials, r, r)``.
 
@@ -163,8 +168,7 @@ def leading_factor(normal: HostArray, chis: HostArray, spikes: HostArray, rows: 
     signal = normal[:, 0] + np.diag(spikes)
     rest = np.triu(normal[:, 1], 1) + chis[:, :, None] * np.eye(r)
     rest[:, max(rows - r, 0) :] = 0.0  # columns shorter than 2 r have no such rows
-    factor: HostArray = np.linalg.qr(np.concatenate([signal, rest], axis=1), mode="r")
-    return factor
+    return triangular_factor(np.concatenate([signal, rest], axis=1))
 
 
 def _drawer(shape: tuple[int, int], spikes: HostArray, stream: Stream) -> Callable[[int], HostArray]:
@@ -174,18 +178,9 @@ def _drawer(shape: tuple[int, int], spikes: HostArray, stream: Stream) -> Callab
     """
     n, p = shape
     r = len(spikes)
-    index = np.arange(p)
     if not r:
-        rng = stream.generator()
-        degrees = np.concatenate([n - index, p - index[1:]])
-
-        def draw(count: int) -> HostArray:
-            chis = chi(rng, degrees, (count, 2 * p - 1))
-            columns = np.zeros((count, p, 2))
-            columns[:, :, 1], columns[:, 1:, 0] = chis[:, :p], chis[:, p:]
-            return columns
-
-        return draw
+        return _null_drawer(shape, stream)
+    index = np.arange(p)
     normals, chi_squares = stream.child("normal").generator(), stream.child("chi").generator()
     degrees = np.concatenate([n - r - index[:r], p - index[r:], n - index[r:]])
 
@@ -198,6 +193,21 @@ def _drawer(shape: tuple[int, int], spikes: HostArray, stream: Stream) -> Callab
         factor = leading_factor(normal[:, : 2 * r * r].reshape(count, 2, r, r), chis[:, :r], spikes, n)
         for j in range(r):
             columns[:, j, r - j :] = factor[:, : j + 1, j]
+        return columns
+
+    return draw
+
+
+def _null_drawer(shape: tuple[int, int], stream: Stream) -> Callable[[int], HostArray]:
+    n, p = shape
+    rng = stream.generator()
+    index = np.arange(p)
+    degrees = np.concatenate([n - index, p - index[1:]])
+
+    def draw(count: int) -> HostArray:
+        chis = chi(rng, degrees, (count, 2 * p - 1))
+        columns = np.zeros((count, p, 2))
+        columns[:, :, 1], columns[:, 1:, 0] = chis[:, :p], chis[:, p:]
         return columns
 
     return draw

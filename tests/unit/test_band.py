@@ -1,4 +1,4 @@
-"""The bidiagonal model has the law of the matrix, at a fraction of the price."""
+"""Singular values from band models: shapes, streams, accuracy."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 
 from rmttheory.arrays import InvalidInput, Stream
-from rmttheory.matrices import TracyWidom, largest_singular_value_quantile, null_singular_values
-from rmttheory.matrices.band import _largest_eigenvalues
+from rmttheory.matrices import (
+    TracyWidom,
+    largest_singular_value_quantile,
+    null_singular_values,
+    spiked_singular_values,
+)
+from rmttheory.matrices import band as band_module
+from rmttheory.matrices._band_values import all_values, top_values
+from rmttheory.matrices._lapack import bidiagonal_singular_values
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (4, 7), (7, 4), (60, 60)])
@@ -43,11 +50,66 @@ def test_few_largest_are_the_largest_of_all():
         np.testing.assert_allclose(some, s[:, :k], rtol=300 * 2.0**-52)
 
 
-def test_eigenvalues_of_the_bidiagonal():
-    squares = Stream(3).generator().chisquare(5.0, 11)
-    L = np.diag(np.sqrt(squares[:6])) + np.diag(np.sqrt(squares[6:]), -1)
-    expected = np.linalg.svd(L, compute_uv=False) ** 2
-    np.testing.assert_allclose(_largest_eigenvalues(squares[:6], squares[6:], 4), expected[:4], rtol=1e-13)
+def dense(columns):
+    p, width = columns.shape
+    matrix = np.zeros((p + width - 1, p))
+    for q in range(width):
+        matrix[np.arange(p) + q, np.arange(p)] = columns[:, q]
+    return matrix[width - 1 :]
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (40, 40), (900, 600), (500, 500)])
+@pytest.mark.parametrize("strengths", [(), (1.5,), (40.0, 1.5, 1.5), (1.4, 1e-3)])
+def test_every_path_agrees_with_the_dense_decomposition(shape, strengths):
+    """Against LAPACK's dense SVD of the same band, itself exact to some ``eps s_1``: 1e-13 of ``s_1``."""
+    n, p = shape
+    draw = band_module._drawer(shape, np.array(strengths) * math.sqrt(n), Stream(3))
+    columns = draw(2)[1]
+    s = np.linalg.svd(dense(columns), compute_uv=False)
+    for spread in (0.0, 1.0):  # the band itself first, or the Gram matrix
+        np.testing.assert_allclose(all_values(columns, spread), s, rtol=0, atol=1e-13 * s[0])
+    for k in (1, 5):
+        if p > 100:
+            top = top_values(columns, k, shape, len(strengths))
+            np.testing.assert_allclose(top, s[:k], rtol=0, atol=1e-13 * s[0])
+
+
+def test_small_values_keep_their_digits():
+    """The smallest values of a square bidiagonal, against 40 digits: ``p eps`` of themselves."""
+    import mpmath
+
+    columns = band_module._drawer((24, 24), np.empty(0), Stream(3))(1)[0]
+    columns[5, 1] = 1e-12  # a tiny value, which squaring or rounding at the scale of s_1 would lose
+    with mpmath.workdps(40):
+        exact = np.array([float(s) for s in mpmath.svd_r(mpmath.matrix(dense(columns)), compute_uv=False)])
+    found = bidiagonal_singular_values(columns[:, 1], columns[1:, 0])
+    assert exact.min() < 1e-11
+    np.testing.assert_allclose(found, np.sort(exact)[::-1], rtol=24 * 2.0**-50)
+    np.testing.assert_array_equal(all_values(columns, 1.0), found)
+
+
+def test_spiked_draws_depend_on_their_number_alone(monkeypatch):
+    call = {"spikes": (2.0, 1.5), "stream": Stream(4)}
+    some = spiked_singular_values((9, 6), trials=3, **call)
+    np.testing.assert_array_equal(spiked_singular_values((9, 6), trials=8, **call)[:3], some)
+    monkeypatch.setattr(band_module, "_BLOCK", 1)
+    np.testing.assert_array_equal(spiked_singular_values((9, 6), trials=3, **call), some)
+    np.testing.assert_array_equal(spiked_singular_values((9, 6), (1.5, 2.0), trials=3, stream=4), some)
+
+
+@pytest.mark.parametrize("strengths", [(1.6,), (1.6, 1.2, 1.2)])
+def test_few_spiked_are_the_largest_of_all(strengths):
+    s = spiked_singular_values((600, 300), strengths, trials=2, stream=Stream(2))
+    for k in (1, 4, 12, 13):
+        some = spiked_singular_values((600, 300), strengths, trials=2, k=k, stream=Stream(2))
+        np.testing.assert_allclose(some, s[:, :k], rtol=1e-13)
+
+
+@pytest.mark.parametrize(("n", "m", "r"), [(1, 1, 1), (2, 2, 2), (3, 2, 2), (2, 3, 2), (5, 5, 4), (9, 4, 4)])
+def test_as_many_spikes_as_values(n, m, r):
+    s = spiked_singular_values((n, m), [1e8] * r, trials=3, stream=Stream(1))
+    assert s.shape == (3, min(n, m))
+    np.testing.assert_allclose(s[:, :r], 1e8, rtol=1e-6)
 
 
 def standardised_traces(s, shape, g):
@@ -59,17 +121,20 @@ def standardised_traces(s, shape, g):
 
 
 @pytest.mark.parametrize("shape", [(3, 3), (9, 4), (4, 9), (40, 40)])
-def test_traces_have_their_exact_means(shape):
+def test_traces_have_their_exact_means(shape, monkeypatch):
     """Level 1e-6 a side for each trace. The alternative: chi variables with one degree of freedom less on the
     diagonal, which moves the first trace by p / n; 4,000 draws put that 20 standard errors away or more.
     """
     s = null_singular_values(shape, g=1.5, trials=4000, stream=Stream(6))
     assert np.all(np.abs(standardised_traces(s, shape, 1.5)) <= 4.9)
-    p, larger = min(shape), max(shape)
-    degrees = np.concatenate([np.maximum(larger - 1 - np.arange(p), 0.5), p - 1 - np.arange(p - 1)])
-    rows = Stream(6).generator().chisquare(degrees, (4000, 2 * p - 1))
-    slipped = np.stack([_largest_eigenvalues(row[:p], row[p:], p) for row in rows])
-    slipped = np.sqrt(np.maximum(slipped, 0.0) * 1.5 / shape[0])
+    p = min(shape)
+    real = band_module.chi
+
+    def one_less(rng, degrees, size):
+        return real(rng, degrees - (np.arange(2 * p - 1) < p), size)
+
+    monkeypatch.setattr(band_module, "chi", one_less)
+    slipped = null_singular_values(shape, g=1.5, trials=4000, stream=Stream(6))
     assert abs(standardised_traces(slipped, shape, 1.5)[0]) > 15
 
 
@@ -97,6 +162,9 @@ def test_top_value_follows_tracy_widom():
         (lambda: null_singular_values((3, 4), k=4), "`k` must be at most 3, the number of singular values"),
         (lambda: null_singular_values((3, 4), k=1.5), "`k` must be a whole number >= 1"),
         (lambda: null_singular_values((3, 4), stream="x"), "`rng` must be"),
+        (lambda: spiked_singular_values((3, 4), 2.0), "`spikes` must be a sequence of numbers"),
+        (lambda: spiked_singular_values((3, 4), (2.0, 0.0)), "`spikes` must be a number > 0"),
+        (lambda: spiked_singular_values((3, 4), [2.0] * 4), "`spikes` must hold at most 3 values"),
     ],
 )
 def test_bad_input_is_named(call, says):

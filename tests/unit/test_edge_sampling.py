@@ -1,0 +1,126 @@
+"""Edges from corners: equal to those of the whole band, and right where no whole exists."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from rmttheory.arrays import InvalidInput, Stream
+from rmttheory.matrices import TracyWidom, edge_sampling, outlier, overlaps, sample_edge, tracy_widom_scaling
+from rmttheory.matrices.edge_sampling import _Band, _dense, _settle
+
+
+@pytest.mark.parametrize(
+    ("shape", "spikes", "k"),
+    [
+        ((900, 700), (1.02, 3.0, 100.0), 5),  # near-critical and widely separated
+        ((700, 700), (1.5, 1.5, 1.5), 6),  # repeated
+        ((2000, 400), (0.3,), 4),  # below the threshold
+        ((700, 700), (1.0005, 1.0), 3),  # at the threshold
+    ],
+)
+def test_corner_agrees_with_the_whole(shape, spikes, k):
+    """Values to 1e-13 of the first, against LAPACK's dense decomposition of all of the same band.
+
+    Vectors at the edge, where values are ``p^(-2/3) / 4`` apart, lose that factor of ``eps`` and some more.
+    """
+    n, p = shape
+    band = _Band(shape, np.sort(spikes)[::-1] * math.sqrt(n), k, Stream(3))
+    columns = band._columns(*band._sources(Stream(5)), 1, 0, p)[0]
+    r = len(spikes)
+    u, s, vt = np.linalg.svd(_dense(columns, r), full_matrices=False)
+    values, left, right, value_error, _, corner = _settle(band, columns[: 2 * band.corner], 0, 1e-13)
+    assert corner < p
+    np.testing.assert_allclose(values, s[:k], rtol=0, atol=1e-13 * s[0])
+    assert np.max(np.abs(values - s[:k])) <= value_error
+    if (
+        len(set(spikes)) == r
+    ):  # of repeated ones only the span is settled by the matrix ... and the values differ
+        np.testing.assert_allclose(left, u[:r, :k] ** 2, rtol=0, atol=1e-11)
+        np.testing.assert_allclose(right, vt[:k, :r].T ** 2, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("spikes", [(), (1.2,), (1.3, 1.1)])
+def test_a_small_corner_is_doubled_until_nothing_moves(spikes, monkeypatch):
+    start = edge_sampling.corner_size((10**6, 10**6), max(len(spikes), 1), 2) // 16
+    monkeypatch.setattr(edge_sampling, "corner_size", lambda *_: start)
+    small = sample_edge((10**6, 10**6), spikes, k=2, trials=3, stream=Stream(1))
+    assert np.all(small.corner > 2 * start)
+    assert np.all(small.value_error <= 2e-13 * small.values[:, 0])
+
+
+def test_corners_from_below():
+    """By interlacing the values of a corner grow with it."""
+    band = _Band((800, 600), np.array([30.0, 26.0]), 3, Stream(3))
+    columns = band._columns(*band._sources(Stream(5)), 1, 0, 600)[0]
+    tops = np.stack([band.top(columns[:size])[0] for size in (30, 60, 120, 240, 480)])
+    assert np.all(np.diff(tops, axis=0) >= -1e-13 * tops[-1, 0])
+
+
+def test_streams_and_transposes(monkeypatch):
+    call = {"spikes": (2.0, 1.5), "k": 3, "stream": Stream(4)}
+    some = sample_edge((90, 60), trials=3, **call)
+    many = sample_edge((90, 60), trials=5, **call)
+    monkeypatch.setattr(edge_sampling, "_BLOCK", 1)
+    split = sample_edge((90, 60), trials=3, **call)
+    for name in ("values", "left", "right", "corner", "value_error"):
+        np.testing.assert_array_equal(getattr(many, name)[:3], getattr(some, name))
+        np.testing.assert_array_equal(getattr(split, name), getattr(some, name))
+    wide = sample_edge((60, 90), (2.0, 1.5), k=3, g=60 / 90, trials=3, stream=Stream(4))
+    np.testing.assert_allclose(wide.values, some.values, rtol=1e-13)
+    np.testing.assert_allclose(wide.left, some.right, atol=1e-12)
+    assert some.spikes == (2.0, 1.5)
+    assert json.loads(json.dumps(some.to_dict()))["corner"] == [60, 60, 60]
+
+
+@pytest.mark.parametrize("n", [10**9, 10**12])
+def test_outliers_of_huge_matrices(n):
+    """At the limits up to fluctuations: standard deviations below ``3 / sqrt(n)`` (values) and, near the
+    threshold, below ``30 / sqrt(n)`` (overlaps); ten of them are allowed, and at 10^9 that is 1e-3 or less.
+    """
+    c, spikes = 0.5, (3.0, 1.2)
+    found = sample_edge((n, n // 2), spikes, k=3, stream=Stream(8))
+    limits = overlaps(np.array(spikes), c)
+    np.testing.assert_allclose(found.values[0, :2], outlier(np.array(spikes), c), atol=30 / math.sqrt(n))
+    for squares, limit in zip((found.left, found.right), limits):
+        np.testing.assert_allclose(np.diagonal(squares[0]), limit, atol=300 / math.sqrt(n))
+        assert squares[0, 0, 1] < 300 / math.sqrt(n)
+    assert 0 < 1 + math.sqrt(c) - found.values[0, 2] + 10 * n ** (-2 / 3) < 30 * n ** (-2 / 3)
+    assert np.all(found.value_error <= 2e-13)
+
+
+def test_edge_follows_tracy_widom():
+    """Null: Tracy-Widom at n = 10^6, where the error of Ma's scaling, O(n^-2/3), is below 1e-3. Level 1e-6 by
+    the bound of Dvoretzky, Kiefer, Wolfowitz and Massart: 0.11 at 600 draws. A law moved by half its standard deviation
+    is 0.19 away and refuted with power 0.99.
+    """
+    n, m = 10**6, 10**6 // 4
+    mu, sigma = tracy_widom_scaling(n, m)
+    s = sample_edge((n, m), trials=600, stream=Stream(2)).values[:, 0]
+    u = np.sort(TracyWidom(1).cdf((n * s**2 - mu) / sigma))
+    steps = np.arange(601) / 600
+    distance = max(np.max(steps[1:] - u), np.max(u - steps[:-1]))
+    assert distance <= math.sqrt(math.log(2e6) / 1200) + 1e-3
+    moved = np.sort(TracyWidom(1).cdf((n * s**2 - mu) / sigma + 0.63))
+    assert max(np.max(steps[1:] - moved), np.max(moved - steps[:-1])) > math.sqrt(math.log(2e6) / 1200)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: sample_edge((0, 4)), "`shape` must be two whole numbers"),
+        (lambda: sample_edge((5, 4), (1.0,) * 5), "`spikes` must hold at most 4"),
+        (lambda: sample_edge((5, 4), k=5), "`k` must be at most 4"),
+        (lambda: sample_edge((5, 4), k=None), "`k` must be a whole number"),
+        (lambda: sample_edge((5, 4), g=0), "`g` must be a number > 0"),
+        (lambda: sample_edge((5, 4), trials=0), "`trials` must be"),
+        (lambda: sample_edge((5, 4), tolerance=0), "`tolerance` must be a number > 0"),
+    ],
+)
+def test_bad_input_is_named(call, says):
+    with pytest.raises(InvalidInput) as caught:
+        call()
+    assert says in str(caught.value)
