@@ -1,7 +1,7 @@
 """Time the band models against dense decompositions, side by side.
 
-Run ``python tests/benchmarks/bench_band.py [--quick] [--json FILE]``. Each row is the median of ratios taken in pairs:
-the dense way and the band way one after the other, so that other load on the machine falls on both. One BLAS thread.
+Run ``python tests/benchmarks/bench_band.py [--quick] [--json FILE]``. Ratios are medians over pairs of runs,
+the slow way and the band one after the other, so that other load on the machine falls on both. One BLAS thread.
 """
 
 from __future__ import annotations
@@ -75,8 +75,9 @@ def dense(m: int, *, gram: bool = False) -> Callable[[], Any]:
 def sterf(m: int) -> Callable[[], Any]:
     from scipy.linalg import eigvalsh_tridiagonal
 
-    rng = np.random.default_rng(1)
-    main, off = 2.0 + rng.random(m), rng.random(m - 1)
+    rng, index = np.random.default_rng(1), np.arange(m)
+    diagonal, above = rng.chisquare(2 * m - index), rng.chisquare(m - index[1:])
+    main, off = diagonal + np.append(0.0, above), np.sqrt(diagonal[:-1] * above)
     return lambda: eigvalsh_tridiagonal(main, off, check_finite=False, lapack_driver="sterf")
 
 

@@ -124,20 +124,20 @@ def test_counts(c, r):
 
 
 SMALL = (4, 3)
-SMALL_SPIKES = {0: (), 1: (0.8,), 2: (0.8, 0.6)}
+SMALL_SPIKES = {0: (), 1: (0.8,), 2: (0.8, 0.6), 3: (0.7, 0.5, 0.5)}
 MODELS = {"one-sided": band, "two-sided": edge_sampling, "bordered": counting}
 
 
-def trace_error(model, r):
+def trace_error(model, r, shape=SMALL):
     """``E tr W^T W = g m + sum theta^2`` exactly: the distance of 5,000 draws from it, in standard errors."""
-    (n, m), spikes, stream, draws = SMALL, SMALL_SPIKES[r], Stream(15).child(model, r), 5_000
+    (n, m), spikes, stream, draws = shape, SMALL_SPIKES[r], Stream(15).child(model, r), 5_000
     if model == "one-sided":
-        traces = np.sum(spiked_singular_values(SMALL, spikes, trials=draws, stream=stream) ** 2, axis=1)
+        traces = np.sum(spiked_singular_values(shape, spikes, trials=draws, stream=stream) ** 2, axis=1)
     elif model == "two-sided":
-        traces = np.sum(sample_edge(SMALL, spikes, k=m, trials=draws, stream=stream).values ** 2, axis=1)
+        traces = np.sum(sample_edge(shape, spikes, k=m, trials=draws, stream=stream).values ** 2, axis=1)
     else:
         rng = stream.generator()
-        parts = (counting._draw(SMALL, np.array(spikes) * math.sqrt(n), rng) for _ in range(draws))
+        parts = (counting._draw(shape, np.array(spikes) * math.sqrt(n), rng) for _ in range(draws))
         traces = np.array([(np.sum(b.factor**2) + np.sum(b.main)) / n for b in parts])
     error = np.mean(traces) - m - sum(theta**2 for theta in spikes)
     return float(error / (np.std(traces) / math.sqrt(draws)))
@@ -147,7 +147,7 @@ def trace_error(model, r):
 @pytest.mark.parametrize("model", MODELS)
 def test_one_degree_of_freedom_is_seen(model, r, monkeypatch):
     """Level 1e-6 for each (4.9 standard errors). One variable with one degree more adds 1 / n to the mean of
-    the trace, whose standard deviation is below ``sqrt(2 n m + 4 n sum theta^2) / n``: with 5,000 draws that is 11
+    the trace, whose standard deviation is ``sqrt(2 n m + 4 n sum theta^2) / n``: with 5,000 draws that is 11
     standard errors or more. Two of the variables are tried: one of the first column and one of the last.
     """
     assert abs(trace_error(model, r)) <= 4.9
@@ -172,3 +172,10 @@ def test_one_degree_of_freedom_is_seen(model, r, monkeypatch):
 
         monkeypatch.setattr(module, "chi", wrong)
         assert trace_error(model, r) > 4.9
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("shape", "r"), [((3, 3), 2), ((3, 3), 3), ((4, 3), 3)])
+def test_spikes_that_fill_the_matrix(model, shape, r):
+    """Blocks are cut off by the end of the matrix: the trace keeps its mean, at the same level."""
+    assert abs(trace_error(model, r, shape)) <= 4.9

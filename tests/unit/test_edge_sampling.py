@@ -94,8 +94,8 @@ def test_outliers_of_huge_matrices(n):
 
 def test_edge_follows_tracy_widom():
     """Null: Tracy-Widom at n = 10^6, where the error of Ma's scaling, O(n^-2/3), is below 1e-3. Level 1e-6 by
-    the bound of Dvoretzky, Kiefer, Wolfowitz and Massart: 0.11 at 600 draws. A law moved by half its standard deviation
-    is 0.19 away and refuted with power 0.99.
+    the bound of Dvoretzky, Kiefer, Wolfowitz and Massart: 0.11 at 600 draws. A law moved by half its standard
+    deviation is 0.19 away and refuted with power 0.99.
     """
     n, m = 10**6, 10**6 // 4
     mu, sigma = tracy_widom_scaling(n, m)
