@@ -1,7 +1,8 @@
 """Time the band models against dense decompositions, side by side.
 
 Run ``python tests/benchmarks/bench_band.py [--quick] [--json FILE]``. Ratios are medians over pairs of runs,
-the slow way and the band one after the other, so that other load on the machine falls on both. One BLAS thread.
+the slow way and the band one after the other, so that other load on the machine falls on both. One BLAS
+thread.
 """
 
 from __future__ import annotations

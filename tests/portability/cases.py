@@ -228,7 +228,7 @@ HOST_ONLY = {
     """,
     "samples that are host numbers by contract": """
         matrices.null_singular_values matrices.spiked_singular_values matrices.Spiked.singular_values
-        matrices.sample_edge matrices.EdgeSample.to_dict matrices.count_singular_values
+        matrices.sample_edge matrices.count_singular_values
     """,
 }
 """Public names without a case, by the reason why they need none; methods of laws are of the second kind."""
