@@ -200,13 +200,19 @@ def _settle(band: _Band, columns: HostArray, trial: int, tolerance: float) -> tu
     first = min(band.corner, whole)
     before = band.top(columns[:first])
     if first == whole:
-        return (*before, _ROUNDING * before[0][0], 0.0, first)
+        return (*before, _rounding(before[0]), 0.0, first)
     while True:
         after = band.top(columns)
         moves = [float(np.max(np.abs(a - b), initial=0.0)) for a, b in zip(after, before)]
         if moves[0] <= max(tolerance, _ROUNDING) * after[0][0] or len(columns) == whole:
-            return (*after, moves[0] + _ROUNDING * after[0][0], max(moves[1:]), len(columns))
+            return (*after, moves[0] + _rounding(after[0]), max(moves[1:]), len(columns))
         columns, before = band.extend(columns, trial), after
+
+
+def _rounding(values: HostArray) -> float:
+    """Error of the last value from that of the squares, a few ``eps s_1^2``."""
+    first, last = float(values[0]), float(values[-1])
+    return _ROUNDING * first * (1.0 + 0.25 * first / last)
 
 
 def _row(columns: HostArray, r: int, i: int) -> HostArray:
