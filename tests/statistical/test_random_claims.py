@@ -9,7 +9,7 @@ from mpmath import mp
 from scipy.special import ndtr
 
 from rmttheory import Spiked, Stream
-from rmttheory.matrices import MarchenkoPastur, bulk_edge, fit_edge, outlier, overlaps
+from rmttheory.matrices import Gaussian, MarchenkoPastur, bulk_edge, fit_edge, outlier, overlaps
 from rmttheory.theorem import find_claim, planted, verify
 from rmttheory.theorem.certificates import width_where_radius_speaks
 from rmttheory.theorem.judging import SUITE_LEVEL, plan_trials
@@ -169,9 +169,7 @@ class TestSpectra:
     def test_exponent_slip_scales_the_correction_of_the_edge(self, gamma):
         # (1 + sqrt gamma) ** 4 / 3 over (1 + sqrt gamma) ** (4/3): 2.117 for a square matrix, 0.69 at a tenth
         n, p = 1000, round(1000 * gamma)
-        case = spectra.NullCase(
-            values=np.linspace(2, 0.1, p), shape=(n, p), noise=planted.Gaussian(), level=0.1
-        )
+        case = spectra.NullCase(values=np.linspace(2, 0.1, p), shape=(n, p), noise=Gaussian(), level=0.1)
         right, wrong = (
             spectra._published_edge(case, exponent_slip=slip, index_slip=False) for slip in (False, True)
         )
@@ -191,7 +189,7 @@ class TestSpectra:
         bias = float(np.sum((q / law.pdf(q))[window]) / np.sum(q[window] ** 2)) / 2
         assert bias == pytest.approx(known, rel=0.02)
         quantiles = np.sqrt(q * max(shape) / shape[0])[::-1]
-        case = spectra.NullCase(values=quantiles, shape=shape, noise=planted.Gaussian(), level=0.5)
+        case = spectra.NullCase(values=quantiles, shape=shape, noise=Gaussian(), level=0.5)
         right, wrong = (
             spectra._published_edge(case, exponent_slip=False, index_slip=slip) for slip in (False, True)
         )
@@ -200,7 +198,7 @@ class TestSpectra:
     def test_without_slips_published_and_fitted_edge_agree(self):
         # the fitted edge also allows for finite size, which moves g by less than 1/p
         values = Spiked((400, 100)).singular_values(3)[0]
-        case = spectra.NullCase(values=values, shape=(400, 100), noise=planted.Gaussian(), level=0.1)
+        case = spectra.NullCase(values=values, shape=(400, 100), noise=Gaussian(), level=0.1)
         published = spectra._published_edge(case, exponent_slip=False, index_slip=False)
         assert published == pytest.approx(fit_edge(values, (400, 100), level=0.1).edge, rel=1 / 200, abs=0)
 

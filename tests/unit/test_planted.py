@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rmttheory import Spiked, Stream
-from rmttheory.theorem import find_claim, planted, verify
+from rmttheory.theorem import find_claim, planted, spiked, verify
 from rmttheory.theorem.statements.gaussian import LOSS_REDUCTION_GAUSSIAN, RowCase
 
 
@@ -16,7 +16,7 @@ def network_case(*, seed=1, **cell):
 
 def spiked_case(*, seed=1, shape=(64, 32), **options):
     model = Spiked(shape, **options)
-    return planted.SpikedCase(model=model, draws=(model.sample(seed),))
+    return spiked.SpikedCase(model=model, draws=(model.sample(seed),))
 
 
 def row_case(*, noise="gaussian", variance=1.0, shape=(256, 64), seed=1):
@@ -83,7 +83,7 @@ class TestGaussianEntries:
 
     def test_by_construction(self):
         for noise, margin in (("gaussian", 0.0), ("rademacher", -1.0)):
-            assert planted.GAUSSIAN_LAW.check(spiked_case(noise=noise)).margin == margin
+            assert spiked.GAUSSIAN_LAW.check(spiked_case(noise=noise)).margin == margin
 
 
 class TestIndependence:
@@ -118,29 +118,29 @@ class TestSpikes:
     def test_sides_of_the_threshold(self, spikes, above, below):
         # square, n = 64: the critical window is 1/4
         case = spiked_case(shape=(64, 64), spikes=spikes)
-        assert (planted.SUPERCRITICAL.check(case).margin >= 0) is above
-        assert (planted.SUBCRITICAL.check(case).margin >= 0) is below
-        assert (planted.NONCRITICAL.check(case).margin >= 0) is (above or below)
+        assert (spiked.SUPERCRITICAL.check(case).margin >= 0) is above
+        assert (spiked.SUBCRITICAL.check(case).margin >= 0) is below
+        assert (spiked.NONCRITICAL.check(case).margin >= 0) is (above or below)
 
     def test_margins_do_not_depend_on_the_unit(self):
-        for hypothesis in (planted.SUPERCRITICAL, planted.SUBCRITICAL, planted.DISTINCT):
+        for hypothesis in (spiked.SUPERCRITICAL, spiked.SUBCRITICAL, spiked.DISTINCT):
             one = hypothesis.check(spiked_case(spikes=(3.0, 2.0)))
             scaled = hypothesis.check(spiked_case(spikes=(1.5, 1.0), g=0.25))
             np.testing.assert_allclose(one.margin, scaled.margin, rtol=1e-12)
 
     def test_distinct(self):
-        assert planted.DISTINCT.check(spiked_case(spikes=(2.0, 1.5))).margin > 0
-        assert planted.DISTINCT.check(spiked_case(spikes=(2.0, 1.95))).margin < 0
-        assert planted.DISTINCT.check(spiked_case(spikes=(2.0,))).margin == np.inf
+        assert spiked.DISTINCT.check(spiked_case(spikes=(2.0, 1.5))).margin > 0
+        assert spiked.DISTINCT.check(spiked_case(spikes=(2.0, 1.95))).margin < 0
+        assert spiked.DISTINCT.check(spiked_case(spikes=(2.0,))).margin == np.inf
 
     def test_directions_matter_only_without_rotation_invariance(self):
         for noise, margin_positive in (("gaussian", True), ("haar", True), ("rademacher", False)):
             case = spiked_case(
                 shape=(128, 128), spikes=(2.0,), noise=noise, left="localised", right="localised"
             )
-            assert (planted.DELOCALISED.check(case).margin > 0) is margin_positive
+            assert (spiked.DELOCALISED.check(case).margin > 0) is margin_positive
         # a coordinate of a Haar direction in 32 dimensions or more crosses it with probability below 1e-15
-        assert planted.DELOCALISED.check(spiked_case(spikes=(2.0,), noise="rademacher")).margin > 0
+        assert spiked.DELOCALISED.check(spiked_case(spikes=(2.0,), noise="rademacher")).margin > 0
 
     @pytest.mark.parametrize(
         ("noise", "edge", "spikes"),
@@ -156,8 +156,8 @@ class TestSpikes:
     )
     def test_moments(self, noise, edge, spikes):
         case = spiked_case(noise=noise)
-        assert (planted.MOMENTS.check(case).margin >= 0) is edge
-        assert (planted.MOMENTS_OR_ROTATIONS.check(case).margin >= 0) is spikes
+        assert (spiked.MOMENTS.check(case).margin >= 0) is edge
+        assert (spiked.MOMENTS_OR_ROTATIONS.check(case).margin >= 0) is spikes
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from rmttheory.matrices.ensembles import Draw, Spiked
 from rmttheory.matrices.spikes import outlier, overlaps, spike_from_outlier, spike_threshold
 from rmttheory.networks.pruning import remove_bulk
 from rmttheory.theorem.claims import Cell, Claim, Control, Parameter
-from rmttheory.theorem.planted import (
+from rmttheory.theorem.spiked import (
     DELOCALISED,
     DISTINCT,
     MOMENTS_OR_ROTATIONS,

@@ -17,7 +17,7 @@ from rmttheory.matrices.noise import Noise
 from rmttheory.matrices.spectra import kolmogorov_distance
 from rmttheory.matrices.tracy_widom import TracyWidom, largest_singular_value_quantile
 from rmttheory.theorem.claims import Cell, Claim, Control, Parameter
-from rmttheory.theorem.planted import GAUSSIAN_LAW, MOMENTS, PROPORTIONAL
+from rmttheory.theorem.spiked import GAUSSIAN_LAW, MOMENTS, PROPORTIONAL
 from rmttheory.theorem.verdicts import Band, Kind
 
 
