@@ -15,11 +15,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rmttheory.arrays import InvalidInput, Stream, check_choice, check_interval
+from rmttheory.matrices.noise import Gaussian, parse_noise
 from rmttheory.theorem.hypotheses import Hypothesis
 from rmttheory.theorem.verdicts import Band, Kind
 
 Cell = Mapping[str, Any]
 Case = Any
+
+WIDEST_DENSE = 16384
+"""Largest width drawn in full: a square layer of doubles then takes 2 GiB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,40 @@ class Parameter:
             msg = f"`{self.name}` must be a whole number, not {value!r}."
             raise InvalidInput(msg)
         return int(number)
+
+
+METHOD = Parameter(
+    name="method",
+    meaning="how layers are drawn: without the matrix (band), in full (dense), or band wherever the noise "
+    "allows (auto)",
+    typical="auto",
+    choices=("auto", "band", "dense"),
+)
+"""The parameter of every claim whose layers can be drawn both ways."""
+
+
+def drawn_by(cell: Cell) -> str:
+    """Return how the layers of a cell are drawn: ``band`` for Gaussian noise unless told, else ``dense``.
+
+    Raises
+    ------
+    InvalidInput
+        If noise that is not Gaussian is asked of a band, or layers too wide for memory in full.
+    """
+    noise, method = parse_noise(cell.get("noise", "gaussian")), cell.get("method", "auto")
+    gaussian = isinstance(noise, Gaussian)
+    if gaussian and method != "dense":
+        return "band"
+    if method == "band":
+        msg = f"Layers can be drawn without the matrix for Gaussian noise only, not {noise.name!r}."
+        raise InvalidInput(msg)
+    widths = cell.get("n", 0)
+    widest = max(widths) if isinstance(widths, tuple) else widths
+    if widest > WIDEST_DENSE:
+        why = "are drawn in full" if gaussian else f"have noise {noise.name!r} and so are drawn in full"
+        msg = f"`n` must be {WIDEST_DENSE} at most where layers {why}, not {widest}."
+        raise InvalidInput(msg)
+    return "dense"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,12 +189,15 @@ class Claim:
         Raises
         ------
         InvalidInput
-            If a parameter is unknown or out of range.
+            If a parameter is unknown or out of range, or no layer can be drawn as the cell says.
         """
         known = {parameter.name: parameter for parameter in self.parameters}
         for name in given:
             check_choice(name, f"parameter of {self.id}", known)
-        return {name: p.check(given[name]) if name in given else p.typical for name, p in known.items()}
+        cell = {name: p.check(given[name]) if name in given else p.typical for name, p in known.items()}
+        if METHOD.name in cell:
+            drawn_by(cell)
+        return cell
 
     def broken(self, name: str) -> Claim:
         """Return the variant that the control ``name`` describes."""

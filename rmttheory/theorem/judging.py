@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rmttheory.arrays import HostArray, Stream, check_count, check_interval
-from rmttheory.theorem.claims import Case, Cell, Claim, find_claim
+from rmttheory.theorem.claims import METHOD, Case, Cell, Claim, drawn_by, find_claim
 from rmttheory.theorem.proofs import prove
 from rmttheory.theorem.verdicts import Band, Kind, Outcome, Verdict, clopper_pearson, fit_slope, trials_needed
 
@@ -105,6 +105,7 @@ def judge(claim: Claim, cell: Cell, trials: Trials, *, seed: int, alpha: float) 
         "alpha": alpha,
         "seed": seed,
         "seconds": trials.seconds,
+        "path": drawn_by(cell) if METHOD.name in cell else "",
         "hypotheses": {
             hypothesis.id: float(trials.margins[:, i].min(initial=math.inf))
             for i, hypothesis in enumerate(claim.hypotheses)

@@ -227,6 +227,8 @@ class Verdict:
         Smallest margin seen of each hypothesis; negative means not met.
     counterexample : int or None
         Index of the first violating trial of an exact statement; `replay` makes it again.
+    path : str
+        How layers were drawn: ``band`` is without the matrix, ``dense`` in full; empty if there is one way.
     """
 
     claim: str
@@ -251,6 +253,7 @@ class Verdict:
     counterexample: int | None = None
     seed: int
     seconds: float = 0.0
+    path: str = ""
 
     def __str__(self) -> str:
         return f"{self.claim} {self.outcome.value}: {self.why}"
