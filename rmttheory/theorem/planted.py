@@ -6,13 +6,14 @@ Every statistic here is compared with a limit that the hypothesis, if true, cros
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rmttheory.arrays import HostArray, Stream
+from rmttheory.arrays import HostArray, InvalidInput, Stream
 from rmttheory.matrices.noise import parse_noise
 from rmttheory.networks.layers import Dense
 from rmttheory.networks.network import Network
@@ -54,41 +55,98 @@ class NetworkCase(SplitCase):
         return np.asarray(gaussian_radius(norms, self.lipschitz, g=self.g, delta=delta, **size))
 
 
-def draw_network(cell: Any, stream: Stream, *, localised: bool = False) -> NetworkCase:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Planting:
+    """A network of three layers and a batch: all but the noise of the middle layer, ``n x n``.
+
+    Attributes
+    ----------
+    first : ndarray, shape (n, classes)
+        First layer; a relu follows.
+    U, V : ndarray, shape (n, classes)
+        Orthonormal frames of the signal of the middle layer, ``S = U diag(theta) V^T``; a relu follows.
+    theta : ndarray, shape (classes,)
+    readout : ndarray, shape (classes, n)
+        Last layer: it gives the logits.
+    x, labels : ndarray, shapes (samples, classes) and (samples,)
+    """
+
+    first: HostArray
+    U: HostArray
+    theta: HostArray
+    V: HostArray
+    readout: HostArray
+    x: HostArray
+    labels: HostArray
+
+    @functools.cached_property
+    def v(self) -> HostArray:
+        """Inputs of the middle layer, one a row: ``(samples, n)``."""
+        v = self.x @ self.first.T
+        return np.maximum(v, 0.0, out=v)
+
+    @property
+    def S(self) -> HostArray:
+        """The signal as a matrix, ``(n, n)``."""
+        return np.asarray((self.U * self.theta) @ self.V.T)
+
+
+def plant(cell: Any, stream: Stream, *, localised: bool = False) -> Planting:
     """Draw a network whose middle layer was given a signal that classifies.
 
     Each class has one direction among the inputs. The signal sends what the first layer makes of it, the
     features orthogonalised, to the rows of the readout, ``S = strength * U V^T``; so ``S`` depends on both
-    neighbours and ``R`` on none. The readout is ``bounded`` (class ``k`` reads neuron ``k``: row sums 1) or
-    ``standard`` (independent ``N(0, 1/n)``: row sums grow like ``sqrt(2 n / pi)``).
+    neighbours and the noise on none. The readout is ``bounded`` (class ``k`` reads neuron ``k``: row sums 1)
+    or ``standard`` (independent ``N(0, 1/n)``: row sums grow like ``sqrt(2 n / pi)``).
 
     Parameters
     ----------
     localised : bool
         Whether each class excites one hidden neuron only, instead of all.
+
+    Raises
+    ------
+    InvalidInput
+        If there are more classes than neurons.
     """
     n, classes, samples = cell["n"], cell["classes"], cell["samples"]
-    first = stream.child("first").normal((n, classes), scale=math.sqrt(2 / n))
-    readout = stream.child("readout").normal((classes, n), scale=math.sqrt(1 / n))
+    if classes > n:
+        msg = f"`classes` must be at most the width n = {n}, not {classes}."
+        raise InvalidInput(msg)
     if localised:
-        first = np.eye(n, classes)
+        first = V = np.eye(n, classes)
+    else:
+        first = stream.child("first").normal((n, classes), scale=math.sqrt(2 / n))
+        V = polar(np.maximum(first, 0.0))
     if cell["readout"] == "bounded":
         readout = np.eye(classes, n)
-    features = np.maximum(first, 0.0)
-    S = cell["strength"] * polar(readout.T) @ polar(features).T
-    R = parse_noise(cell["noise"]).sample((n, n), cell["g"], stream.child("noise"))
+        U = readout.T
+    else:
+        readout = stream.child("readout").normal((classes, n), scale=math.sqrt(1 / n))
+        U = polar(readout.T)
     labels = np.arange(samples) % classes
     x = np.eye(classes)[labels] + stream.child("inputs").normal((samples, classes), scale=0.1)
-    weights = (first, S + R, readout)
+    theta = np.full(classes, float(cell["strength"]))
+    return Planting(first=first, U=U, theta=theta, V=V, readout=readout, x=x, labels=labels)
+
+
+def draw_network(cell: Any, stream: Stream, *, localised: bool = False) -> NetworkCase:
+    """Draw a network that `plant` gives, with noise in its middle layer; arguments and errors as there."""
+    planting = plant(cell, stream, localised=localised)
+    S = planting.S
+    R = parse_noise(cell["noise"]).sample(S.shape, cell["g"], stream.child("noise"))
+    weights = (planting.first, S + R, planting.readout)
     network = Network(tuple(Dense(W, None, kind) for W, kind in zip(weights, ("relu", "relu", "identity"))))
-    return NetworkCase(network=network, S=S, R=R, x=x, labels=labels, cell=cell)
+    return NetworkCase(network=network, S=S, R=R, x=planting.x, labels=planting.labels, cell=cell)
 
 
 def polar(A: HostArray) -> HostArray:
-    """Return the matrix with orthonormal columns nearest to ``A``."""
+    """Return the matrix with orthonormal columns nearest to ``A``, orthonormal to ``1e-12``."""
+    squares, B = np.linalg.eigh(A.T @ A)
+    if squares[0] > 1e-3 * squares[-1]:  # ten times faster than by singular values, and squares lose little
+        return np.asarray(A @ ((B / np.sqrt(squares)) @ B.T))
     U, _, Vt = np.linalg.svd(A, full_matrices=False)
-    frame: HostArray = U @ Vt
-    return frame
+    return np.asarray(U @ Vt)
 
 
 def _iid_gaussian(case: Any) -> Measurement:
