@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,9 +31,14 @@ class EdgeSample:
     left, right : ndarray, shape (trials, r, k)
         Squared overlaps ``<u_i, u_hat_j>^2`` and ``<v_i, v_hat_j>^2`` of the singular vectors of value ``j``
         with those of spike ``i``, spikes in descending order.
+    coupling : ndarray, shape (trials, r, k)
+        Their products with signs, ``<u_i, u_hat_j> <v_hat_j, v_i>``.
+    path : ndarray, shape (trials, r)
+        What goes along each spike, ``u_i^T W v_i``; exact.
     value_error, overlap_error : ndarray, shape (trials,)
-        How far the values and the overlaps last moved when the corner was doubled, largest first, plus the
-        rounding of the values. The values of a corner only grow with it, towards those of the whole.
+        How far the values and the overlaps or couplings last moved when the corner was doubled, largest
+        first, plus the rounding of the values. The values of a corner only grow with it, towards those of the
+        whole.
     corner : ndarray, shape (trials,)
         How many columns of the band matrix were drawn and used.
     shape, spikes, g
@@ -44,6 +49,8 @@ class EdgeSample:
     value_error: HostArray
     left: HostArray
     right: HostArray
+    coupling: HostArray
+    path: HostArray
     overlap_error: HostArray
     corner: HostArray
     shape: tuple[int, int]
@@ -52,7 +59,7 @@ class EdgeSample:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        arrays = ("values", "value_error", "left", "right", "overlap_error", "corner")
+        arrays = ("values", "value_error", "left", "right", "coupling", "path", "overlap_error", "corner")
         plain: dict[str, Any] = {name: getattr(self, name).tolist() for name in arrays}
         return plain | {"shape": list(self.shape), "spikes": list(self.spikes), "g": self.g}
 
@@ -108,44 +115,83 @@ def sample_edge(
     k = check_top(check_count(k, "k"), min(n, m))
     trials = check_count(trials, "trials")
     tolerance = check_interval(tolerance, "tolerance", low=0.0)
-    band = _Band((max(n, m), min(n, m)), strengths / scale, k, as_stream(stream))
-    tops = [_settle(band, columns, trial, tolerance) for trial, columns in enumerate(band.draw(trials))]
-    values, left, right, value_error, overlap_error, corner = (np.stack(parts) for parts in zip(*tops))
+    band = TwoSidedBand((max(n, m), min(n, m)), strengths / scale, k, as_stream(stream))
+    tops = [settle(band, columns, trial, tolerance) for trial, columns in enumerate(band.draw(trials))]
+    overlaps = [top.overlaps for top in tops]
+    left, right, coupling = (np.stack(parts) for parts in zip(*overlaps))
     if m > n:
         left, right = right, left
     return EdgeSample(
-        values=scale * values,
-        value_error=scale * value_error,
+        values=scale * np.stack([top.values for top in tops]),
+        value_error=scale * np.array([top.value_error for top in tops]),
         left=left,
         right=right,
-        overlap_error=overlap_error,
-        corner=corner,
+        coupling=coupling,
+        path=scale * np.stack([top.path for top in tops]),
+        overlap_error=np.array([top.overlap_error for top in tops]),
+        corner=np.array([len(top.columns) for top in tops]),
         shape=(n, m),
         spikes=tuple(float(theta) for theta in strengths),
         g=g,
     )
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Top:
+    """Leading singular triplets of the submatrix of a band's first columns, of unit noise.
+
+    Vectors are columns, in the coordinates of the band; without spikes there are none.
+    """
+
+    columns: HostArray
+    spikes: int
+    values: HostArray
+    left: HostArray
+    right: HostArray
+    value_error: float = 0.0
+    overlap_error: float = 0.0
+
+    @property
+    def overlaps(self) -> tuple[HostArray, HostArray, HostArray]:
+        """Squared, left and right, and the couplings."""
+        u, v = self.left[: self.spikes], self.right[: self.spikes]
+        return u**2, v**2, u * v
+
+    @property
+    def path(self) -> HostArray:
+        """The first entries of the diagonal."""
+        r = self.spikes
+        diagonal: HostArray = self.columns[:r, r]
+        return diagonal
+
+
 @dataclass(frozen=True, eq=False)
-class _Band:
+class TwoSidedBand:
     """The two-sided band of unit noise, by columns: ``columns[j, q]`` is the entry of row ``j - r + q``.
 
     Without spikes it is an upper bidiagonal: ``columns[j]`` holds rows ``j - 1`` and ``j``.
     """
 
     shape: tuple[int, int]
-    """``n >= m``."""
     spikes: HostArray
     k: int
     stream: Stream
 
     @property
+    def whole(self) -> int:
+        """How many columns there are."""
+        n, m = self.shape
+        return min(m, n + max(len(self.spikes), 1))
+
+    @property
     def corner(self) -> int:
-        return corner_size(self.shape, max(len(self.spikes), 1), self.k)
+        """How many hold the leading triplets."""
+        size = corner_size(self.shape, max(len(self.spikes), 1), self.k)
+        return size if size < min(self.shape) else self.whole
 
     def draw(self, trials: int) -> Iterator[HostArray]:
         """Columns of the first corner and its double, for one trial after the other."""
-        size = min(2 * self.corner, self.shape[1])
+        size = min(2 * self.corner, self.whole)
         sources = self._sources(self.stream)
         block = max(1, _BLOCK // (size * (2 * len(self.spikes) + 1)))
         for start in range(0, trials, block):
@@ -153,7 +199,7 @@ class _Band:
 
     def extend(self, columns: HostArray, trial: int) -> HostArray:
         """Twice as many columns of the same matrix."""
-        first, last = len(columns), min(2 * len(columns), self.shape[1])
+        first, last = len(columns), min(2 * len(columns), self.whole)
         sources = self._sources(self.stream.child("more", trial, first))
         return np.concatenate([columns, self._columns(*sources, 1, first, last)[0]])
 
@@ -178,35 +224,39 @@ class _Band:
             columns[:, i - first, r] += self.spikes[i]
         return columns
 
-    def top(self, columns: HostArray) -> tuple[HostArray, HostArray, HostArray]:
-        """Leading values and squared overlaps of the submatrix of these columns."""
+    def top(self, columns: HostArray) -> Top:
+        """Leading triplets of the submatrix of these columns."""
         r, k, p = len(self.spikes), self.k, len(columns)
         if not r:
-            nothing = np.empty((0, k))
-            return np.sqrt(tridiagonal_top(band_gram(columns), k)), nothing, nothing
-        if p <= _DENSE or 8 * k >= p:
+            values, left, right = np.sqrt(tridiagonal_top(band_gram(columns), k)), *np.empty((2, 0, k))
+        elif p <= _DENSE or 8 * k >= p:
             u, s, vt = np.linalg.svd(_dense(columns, r), full_matrices=False)
-            return s[:k], u[:r, :k] ** 2, vt[:k, :r].T ** 2
-        rng = Stream().child("start").generator()  # where Lanczos steps start does not matter
-        squares, vectors = leading_pairs(band_gram(columns), k, spikes=r, rng=rng, **top_of_noise(self.shape))
-        s = np.sqrt(squares)
-        left = np.stack([_row(columns, r, i) @ vectors[: i + r + 1] for i in range(r)]) / s
-        return s, left**2, vectors[:r] ** 2
+            values, left, right = s[:k], u[:, :k], vt[:k].T
+        else:
+            rng = Stream().child("start").generator()  # where Lanczos steps start does not matter
+            facts = top_of_noise(self.shape)
+            squares, right = leading_pairs(band_gram(columns), k, spikes=r, rng=rng, **facts)
+            values = np.sqrt(squares)
+            left = apply_band(columns, right) / values
+        return Top(columns=columns, spikes=r, values=values, left=left, right=right)
 
 
-def _settle(band: _Band, columns: HostArray, trial: int, tolerance: float) -> tuple[Any, ...]:
+def settle(band: TwoSidedBand, columns: HostArray, trial: int, tolerance: float) -> Top:
     """Double the corner until the values stop moving."""
-    whole = band.shape[1]
-    first = min(band.corner, whole)
-    before = band.top(columns[:first])
-    if first == whole:
-        return (*before, _rounding(before[0]), 0.0, first)
+    before = band.top(columns[: band.corner])
+    if len(before.columns) == band.whole:
+        return replace(before, value_error=_rounding(before.values))
     while True:
         after = band.top(columns)
-        moves = [float(np.max(np.abs(a - b), initial=0.0)) for a, b in zip(after, before)]
-        if moves[0] <= max(tolerance, _ROUNDING) * after[0][0] or len(columns) == whole:
-            return (*after, moves[0] + _rounding(after[0]), max(moves[1:]), len(columns))
+        move = _distance(after.values, before.values)
+        if move <= max(tolerance, _ROUNDING) * after.values[0] or len(columns) == band.whole:
+            turned = max(map(_distance, after.overlaps, before.overlaps))
+            return replace(after, value_error=move + _rounding(after.values), overlap_error=turned)
         columns, before = band.extend(columns, trial), after
+
+
+def _distance(a: HostArray, b: HostArray) -> float:
+    return float(np.max(np.abs(a - b), initial=0.0))
 
 
 def _rounding(values: HostArray) -> float:
@@ -215,11 +265,14 @@ def _rounding(values: HostArray) -> float:
     return _ROUNDING * first * (1.0 + 0.25 * first / last)
 
 
-def _row(columns: HostArray, r: int, i: int) -> HostArray:
-    """Row ``i < r`` of the band, which ends at column ``i + r``."""
-    j = np.arange(min(i + r + 1, len(columns)))
-    row: HostArray = columns[j, i - j + r]
-    return row
+def apply_band(columns: HostArray, vectors: HostArray) -> HostArray:
+    """Multiply by a band with spikes; as many more rows as there are spikes."""
+    p, width = columns.shape
+    r = width // 2
+    product = np.zeros((p + 2 * r, vectors.shape[1]))
+    for q in range(width):
+        product[q : q + p] += columns[:, q, None] * vectors
+    return product[r:]
 
 
 def _dense(columns: HostArray, r: int) -> HostArray:

@@ -10,7 +10,7 @@ import pytest
 
 from rmttheory.arrays import InvalidInput, Stream
 from rmttheory.matrices import TracyWidom, edge_sampling, outlier, overlaps, sample_edge, tracy_widom_scaling
-from rmttheory.matrices.edge_sampling import _Band, _dense, _settle
+from rmttheory.matrices.edge_sampling import TwoSidedBand, _dense, settle
 
 
 @pytest.mark.parametrize(
@@ -28,19 +28,18 @@ def test_corner_agrees_with_the_whole(shape, spikes, k):
     Vectors at the edge, where values are ``p^(-2/3) / 4`` apart, lose that factor of ``eps`` and some more.
     """
     n, p = shape
-    band = _Band(shape, np.sort(spikes)[::-1] * math.sqrt(n), k, Stream(3))
+    band = TwoSidedBand(shape, np.sort(spikes)[::-1] * math.sqrt(n), k, Stream(3))
     columns = band._columns(*band._sources(Stream(5)), 1, 0, p)[0]
     r = len(spikes)
     u, s, vt = np.linalg.svd(_dense(columns, r), full_matrices=False)
-    values, left, right, value_error, _, corner = _settle(band, columns[: 2 * band.corner], 0, 1e-13)
-    assert corner < p
-    np.testing.assert_allclose(values, s[:k], rtol=0, atol=1e-13 * s[0])
-    assert np.max(np.abs(values - s[:k])) <= value_error
-    if (
-        len(set(spikes)) == r
-    ):  # of repeated ones only the span is settled by the matrix ... and the values differ
-        np.testing.assert_allclose(left, u[:r, :k] ** 2, rtol=0, atol=1e-11)
-        np.testing.assert_allclose(right, vt[:k, :r].T ** 2, rtol=0, atol=1e-11)
+    found = settle(band, columns[: 2 * band.corner], 0, 1e-13)
+    assert len(found.columns) < p
+    np.testing.assert_allclose(found.values, s[:k], rtol=0, atol=1e-13 * s[0])
+    assert np.max(np.abs(found.values - s[:k])) <= found.value_error
+    if len(set(spikes)) == r:  # of repeated ones the values lie too close for their vectors to be known
+        left, right = u[:r, :k], vt[:k, :r].T
+        for seen, wanted in zip(found.overlaps, (left**2, right**2, left * right)):
+            np.testing.assert_allclose(seen, wanted, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("spikes", [(), (1.2,), (1.3, 1.1)])
@@ -54,9 +53,9 @@ def test_a_small_corner_is_doubled_until_nothing_moves(spikes, monkeypatch):
 
 def test_corners_from_below():
     """By interlacing the values of a corner grow with it."""
-    band = _Band((800, 600), np.array([30.0, 26.0]), 3, Stream(3))
+    band = TwoSidedBand((800, 600), np.array([30.0, 26.0]), 3, Stream(3))
     columns = band._columns(*band._sources(Stream(5)), 1, 0, 600)[0]
-    tops = np.stack([band.top(columns[:size])[0] for size in (30, 60, 120, 240, 480)])
+    tops = np.stack([band.top(columns[:size]).values for size in (30, 60, 120, 240, 480)])
     assert np.all(np.diff(tops, axis=0) >= -1e-13 * tops[-1, 0])
 
 
@@ -66,12 +65,14 @@ def test_streams_and_transposes(monkeypatch):
     many = sample_edge((90, 60), trials=5, **call)
     monkeypatch.setattr(edge_sampling, "_BLOCK", 1)
     split = sample_edge((90, 60), trials=3, **call)
-    for name in ("values", "left", "right", "corner", "value_error"):
+    for name in ("values", "left", "right", "coupling", "path", "corner", "value_error"):
         np.testing.assert_array_equal(getattr(many, name)[:3], getattr(some, name))
         np.testing.assert_array_equal(getattr(split, name), getattr(some, name))
     wide = sample_edge((60, 90), (2.0, 1.5), k=3, g=60 / 90, trials=3, stream=Stream(4))
     np.testing.assert_allclose(wide.values, some.values, rtol=1e-13)
     np.testing.assert_allclose(wide.left, some.right, atol=1e-12)
+    np.testing.assert_allclose(wide.coupling, some.coupling, atol=1e-12)
+    np.testing.assert_allclose(wide.path, some.path, rtol=1e-13)
     assert some.spikes == (2.0, 1.5)
     assert json.loads(json.dumps(some.to_dict()))["corner"] == [60, 60, 60]
 
