@@ -5,10 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from sphinx_gallery.scrapers import figure_rst
+
 import rmttheory
+from rmttheory.studies import figures
 
 sys.path.insert(0, str(Path(__file__).parent))
 import claims_page
+
+GALLERY = "edge_ladder|certified_width"  # the scripts that draw; others print tables
 
 project = "rmttheory"
 author = "The rmttheory developers"
@@ -20,8 +25,9 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "sg_execution_times.rst"]
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -37,6 +43,33 @@ html_title = "rmttheory"
 html_show_sourcelink = False
 html_sidebars = {"*": [], "claims/*": []}  # they have no pages below them
 html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+
+
+def _save_figure(block, block_vars, gallery_conf):  # noqa: ARG001
+    """Save what a script leaves as ``figure``; scripts here do not draw through pyplot's global state."""
+    figure = block_vars["example_globals"].pop("figure", None)
+    if figure is None:
+        return ""
+    path = next(block_vars["image_path_iterator"])
+    Path(path).write_bytes(figures.encode(figure, "png"))
+    return figure_rst([path], gallery_conf["src_dir"])
+
+
+suppress_warnings = ["config.cache"]  # the scraper is a function, which needs no caching
+sphinx_gallery_conf = {
+    "examples_dirs": "../simulations",
+    "gallery_dirs": "gallery",
+    "filename_pattern": GALLERY,
+    "ignore_pattern": rf"^(?!.*({GALLERY})).*\.py$",
+    "image_scrapers": (_save_figure,),
+    "reset_modules": (),
+    "capture_repr": (),
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "show_memory": False,
+    "write_computation_times": False,
+    "abort_on_example_error": True,
+}
 
 
 def _give_source_a_section(app, what, name, obj, options, lines):  # noqa: ARG001
