@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rmttheory.arrays import Stream
+from rmttheory.arrays import HostArray, RmtError, Stream
+from rmttheory.matrices.edge_sampling import EdgeSample, sample_edge
 from rmttheory.matrices.ensembles import Draw, Spiked
 from rmttheory.matrices.noise import (
     ColumnScaled,
@@ -19,18 +21,21 @@ from rmttheory.matrices.noise import (
     StudentT,
 )
 from rmttheory.matrices.spikes import spike_threshold
+from rmttheory.networks.pruning import remove_bulk
+from rmttheory.theorem.claims import drawn_by
 from rmttheory.theorem.hypotheses import Hypothesis, Measurement, at_least
 
 LEAST_SIDE = 4
 """Rounding ``m = c n`` to a whole number of columns then moves ``c`` by an eighth at most."""
 
+_BEYOND = 4
+"""Values of noise, beyond those of the spikes, that may exceed the edge at once: one does so with probability
+0.15, a second as well with 0.001, and each further one is rarer by a larger factor (levels repel)."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SpikedCase:
-    """Independent draws of one spiked ensemble; together they are one trial."""
-
+class _Ensemble:
     model: Spiked
-    draws: tuple[Draw, ...]
 
     @property
     def noise(self) -> Noise:
@@ -42,13 +47,117 @@ class SpikedCase:
         """``(n, m)``."""
         return self.model.shape
 
+    @property
+    def theta(self) -> HostArray:
+        """Strengths of the spikes, descending."""
+        return np.asarray(self.model.spikes)
 
-def draw_spiked(cell: Any, stream: Stream, *, draws: int) -> SpikedCase:
-    """Draw layers with two Haar spikes, ``strength`` and ``1.3 strength`` times the threshold."""
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SpikedCase(_Ensemble):
+    """Independent layers of one spiked ensemble, drawn in full; together they are one trial.
+
+    What claims ask of a case, here and in `BandCase`, has one row for each layer and one column for each
+    spike: the leading ``values`` of ``W``; ``left`` and ``right``, the squared overlaps of their vectors with
+    those of the spike of the same rank; and ``removed``, what truncation at the edge takes of ``u^T W v``.
+    """
+
+    draws: tuple[Draw, ...]
+
+    @property
+    def values(self) -> HostArray:
+        """Leading singular values of ``W``."""
+        return np.stack([s for _, s, _ in self._leading])
+
+    @property
+    def left(self) -> HostArray:
+        """Squared overlaps on the output side."""
+        return np.stack([np.sum(d.U * U, axis=0) ** 2 for d, (U, _, _) in zip(self.draws, self._leading)])
+
+    @property
+    def right(self) -> HostArray:
+        """Squared overlaps on the input side."""
+        return np.stack([np.sum(d.V * V, axis=0) ** 2 for d, (_, _, V) in zip(self.draws, self._leading)])
+
+    @property
+    def removed(self) -> HostArray:
+        """``u^T (W - W') v`` of each spike, ``W'`` the truncation of ``W`` at the edge of the bulk."""
+        splits = ((d, remove_bulk(d.W, edge=self.model.edge)) for d in self.draws)
+        return np.stack([np.sum(d.U * (split.removed @ d.V), axis=0) for d, split in splits])
+
+    @functools.cached_property
+    def _leading(self) -> list[tuple[HostArray, HostArray, HostArray]]:
+        return [leading_triples(draw.W, len(draw.theta)) for draw in self.draws]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BandCase(_Ensemble):
+    """The same without the layers: Gaussian noise of any width; see `SpikedCase`."""
+
+    edge: EdgeSample
+
+    @property
+    def values(self) -> HostArray:
+        """Leading singular values of ``W``."""
+        return self.edge.values[:, : len(self.theta)]
+
+    @property
+    def left(self) -> HostArray:
+        """Squared overlaps on the output side."""
+        return np.diagonal(self.edge.left, axis1=1, axis2=2)
+
+    @property
+    def right(self) -> HostArray:
+        """Squared overlaps on the input side."""
+        return np.diagonal(self.edge.right, axis1=1, axis2=2)
+
+    @property
+    def removed(self) -> HostArray:
+        """``u^T (W - W') v`` of each spike, ``W'`` the truncation of ``W`` at the edge of the bulk.
+
+        Raises
+        ------
+        RmtError
+            If more values exceed the edge than were drawn.
+        """
+        s = self.edge.values
+        if s.shape[1] < min(self.shape) and np.any(s[:, -1] > self.model.edge):
+            msg = f"All {s.shape[1]} leading values exceed the edge: more are needed to truncate there."
+            raise RmtError(msg)
+        kept = np.where(s > self.model.edge, s, 0.0)
+        removed: HostArray = self.edge.path - np.sum(kept[:, None, :] * self.edge.coupling, axis=2)
+        return removed
+
+
+def leading_triples(W: HostArray, k: int) -> tuple[HostArray, HostArray, HostArray]:
+    """Return the ``k`` leading singular values and vectors, as columns, through the smaller Gram matrix.
+
+    An outlier is separated from the rest, so squaring costs no digit that matters here.
+    """
+    from scipy.linalg import eigh
+
+    n, m = W.shape
+    if n < m:
+        V, s, U = leading_triples(W.T, k)
+        return U, s, V
+    squares, V = eigh(W.T @ W, subset_by_index=[m - k, m - 1])
+    s, V = np.sqrt(squares[::-1]), V[:, ::-1]
+    return W @ V / s, s, V
+
+
+def draw_spiked(cell: Any, stream: Stream, *, draws: int, truncated: bool = False) -> SpikedCase | BandCase:
+    """Draw layers with two Haar spikes, ``strength`` and ``1.3 strength`` times the threshold.
+
+    Without the layers unless the cell asks for them; ``truncated`` says that `BandCase.removed` is wanted.
+    """
     n, aspect = cell["n"], cell["aspect"]
     shape = (n, max(2, round(aspect * n)))
     weaker = cell["strength"] * spike_threshold(shape[1] / n, cell["g"])
     model = Spiked(shape, spikes=(1.3 * weaker, weaker), noise=cell["noise"], g=cell["g"])
+    if drawn_by(cell) == "band":
+        k = min(2 + _BEYOND * truncated, min(shape))
+        edge = sample_edge(shape, model.spikes, k=k, g=model.g, trials=draws, stream=stream)
+        return BandCase(model=model, edge=edge)
     return SpikedCase(model=model, draws=tuple(model.sample(stream.child("draw", i)) for i in range(draws)))
 
 
@@ -56,7 +165,7 @@ def _proportional(case: Any) -> Measurement:
     return at_least(float(min(case.shape)), LEAST_SIDE, "rows or columns, whichever are fewer")
 
 
-def _supercritical(case: SpikedCase) -> Measurement:
+def _supercritical(case: SpikedCase | BandCase) -> Measurement:
     model = case.model
     return at_least(
         min(model.spikes) / model.threshold - 1,
@@ -65,7 +174,7 @@ def _supercritical(case: SpikedCase) -> Measurement:
     )
 
 
-def _subcritical(case: SpikedCase) -> Measurement:
+def _subcritical(case: SpikedCase | BandCase) -> Measurement:
     model = case.model
     return at_least(
         1 - max(model.spikes) / model.threshold,
@@ -74,11 +183,11 @@ def _subcritical(case: SpikedCase) -> Measurement:
     )
 
 
-def _noncritical(case: SpikedCase) -> Measurement:
+def _noncritical(case: SpikedCase | BandCase) -> Measurement:
     return max(_supercritical(case), _subcritical(case), key=lambda found: found.margin)
 
 
-def _distinct(case: SpikedCase) -> Measurement:
+def _distinct(case: SpikedCase | BandCase) -> Measurement:
     model = case.model
     gaps = [a - b for a, b in zip(model.spikes, model.spikes[1:])]
     return at_least(
@@ -88,7 +197,7 @@ def _distinct(case: SpikedCase) -> Measurement:
     )
 
 
-def _delocalised(case: SpikedCase) -> Measurement:
+def _delocalised(case: Any) -> Measurement:
     if isinstance(case.noise, (Gaussian, HaarRotated)):
         return at_least(math.inf, 0.0, "the noise is rotation invariant: all directions are alike")
     frames = [frame for draw in case.draws for frame in (draw.U, draw.V)]
@@ -115,7 +224,7 @@ def _gaussian_law(case: Any) -> Measurement:
     )
 
 
-def _moments_or_rotations(case: SpikedCase) -> Measurement:
+def _moments_or_rotations(case: Any) -> Measurement:
     if isinstance(case.noise, HaarRotated):
         return at_least(math.inf, 0.0, "rotation invariant by construction")
     return _moments(case)

@@ -9,7 +9,7 @@ from mpmath import mp
 from scipy.special import ndtr
 
 from rmttheory import Spiked, Stream
-from rmttheory.matrices import Gaussian, MarchenkoPastur, bulk_edge, fit_edge, outlier, overlaps
+from rmttheory.matrices import Gaussian, MarchenkoPastur, fit_edge, outlier, overlaps
 from rmttheory.theorem import find_claim, planted, verify
 from rmttheory.theorem.certificates import width_where_radius_speaks
 from rmttheory.theorem.judging import SUITE_LEVEL, plan_trials
@@ -225,21 +225,6 @@ class TestSpikes:
 
     def test_loss_at_known_strengths(self):
         np.testing.assert_allclose(outliers._loss_at_edge(np.array([3.0, 1.5]), 1.0, 1.0), [1 / 27, 8 / 27])
-
-    def test_leading_triples_are_those_of_the_decomposition(self):
-        for shape in ((30, 20), (20, 30)):
-            W = Spiked(shape, spikes=(4.0, 3.0)).sample(1).W
-            U, s, V = outliers._top(W, 2)
-            full = np.linalg.svd(W)
-            np.testing.assert_allclose(s, full[1][:2], rtol=1e-13)
-            np.testing.assert_allclose(np.abs(np.sum(U * full[0][:, :2], axis=0)), 1, rtol=1e-12)
-            np.testing.assert_allclose(np.abs(np.sum(V * full[2][:2].T, axis=0)), 1, rtol=1e-12)
-
-    def test_an_unseen_spike_is_an_error_of_its_size(self):
-        model = Spiked((64, 64), spikes=(0.5, 0.01))
-        draw = model.sample(1)
-        assert np.linalg.svd(draw.W)[1][1] < bulk_edge(1.0)
-        assert outliers._inverse_error(draw, model)[1] == -0.01
 
     @pytest.mark.parametrize(
         "cell", [{}, {"strength": 0.4, "aspect": 2.0}, {"noise": "rademacher", "g": 0.25}]
