@@ -186,6 +186,69 @@ def spectrum(
     return 0
 
 
+@app.command(short_help="Draw the top of the spectrum of a matrix of any size, beside its theory.")
+@click.option("--rows", required=True, metavar="N", help="Outputs, such as 1e9.")
+@click.option("--columns", metavar="M", help="Inputs; or give --aspect.")
+@click.option("--aspect", type=float, metavar="C", help="Columns over rows; 1 if --columns is not given.")
+@click.option("--spikes", default="", metavar="LIST", help="Singular values of the signal, such as 1.5,1.2.")
+@click.option("--top", metavar="K", help="How many values; one more than spikes if omitted.")
+@click.option("--trials", default="20", show_default=True, help="How many matrices.")
+@click.option(
+    "--g", type=float, default=1.0, show_default=True, help="Noise level: entries have variance g/n."
+)
+@click.option("--jobs", type=int, help="Processes; one, or for long work all usable cores, if omitted.")
+@_shared
+def edge(
+    rows: str,
+    columns: str | None,
+    aspect: float | None,
+    spikes: str,
+    top: str | None,
+    trials: str,
+    g: float,
+    jobs: int | None,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Draw the largest singular values and both overlaps of spikes in Gaussian noise, without the matrix."""
+    from rmttheory.studies.edge import (
+        HEADINGS,
+        OVERLAP_HEADINGS,
+        edge_lines,
+        edge_rows,
+        overlap_rows,
+        study_edge,
+    )
+    from rmttheory.studies.parsing import parse_count, parse_numbers, parse_size
+    from rmttheory.studies.terminal import print_table, watching
+
+    shape, strengths = parse_size(rows, columns, aspect), parse_numbers(spikes, "spikes")
+    wanted, count = parse_count(top, "top") if top else None, parse_count(trials, "trials")
+    with watching(quiet=quiet) as watcher:
+        study = study_edge(
+            shape,
+            spikes=strengths,
+            top=wanted,
+            g=g,
+            trials=count,
+            seed=seed,
+            workers=jobs,
+            watcher=watcher,
+        )
+    if as_json:
+        click.echo(json.dumps(study.to_dict(), indent=1))
+    elif not quiet:
+        before, after = edge_lines(study)
+        click.echo("\n".join([*before, ""]))
+        print_table(HEADINGS, edge_rows(study))
+        if study.work.spikes:
+            click.echo()
+            print_table(OVERLAP_HEADINGS, overlap_rows(study))
+        click.echo("\n".join(["", *after]))
+    return 0
+
+
 @app.command(short_help="Train a small network on real images.")
 @click.option(
     "--data", default="fashion-mnist-3000", show_default=True, help="A name, a folder or a .npz file."

@@ -1,6 +1,7 @@
 """Floor 5: many trials, and what becomes of them."""
 
 from rmttheory.studies.curves import Curve
+from rmttheory.studies.edge import EdgeStudy, study_edge
 from rmttheory.studies.grid import Job, plan, plan_controls
 from rmttheory.studies.records import Replayed, Run, replay_file
 from rmttheory.studies.runner import Watcher, Work, run
@@ -10,6 +11,7 @@ from rmttheory.studies.verification import Verification, verify_controls, verify
 
 __all__ = [
     "Curve",
+    "EdgeStudy",
     "Job",
     "NetworkStudy",
     "Replayed",
@@ -22,6 +24,7 @@ __all__ = [
     "plan_controls",
     "replay_file",
     "run",
+    "study_edge",
     "study_spectrum",
     "train_network",
     "verify_controls",
