@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +19,44 @@ from rmttheory.matrices.noise import parse_noise
 from rmttheory.networks.layers import Dense
 from rmttheory.networks.network import Network
 from rmttheory.theorem.certificates import gaussian_radius
-from rmttheory.theorem.hypotheses import Hypothesis, Measurement, at_most
+from rmttheory.theorem.hypotheses import Hypothesis, Measurement, at_least, at_most
 from rmttheory.theorem.removals import SplitCase
 
 RARE = 1e-9
 
 
+class NoiseCase:
+    """What cases of Gaussian noise in one layer answer alike, however they were drawn."""
+
+    @property
+    def g(self: Any) -> float:
+        """Stated noise level: entries of ``R`` have variance ``g / n``."""
+        return float(self.cell["g"])
+
+    @functools.cached_property
+    def norms(self: Any) -> HostArray:
+        """``|v_s|_2``, for each sample."""
+        return np.asarray(np.sqrt(row_squares(self.v)))
+
+    @property
+    def change(self: Any) -> HostArray:
+        """Largest change of a logit, for each sample."""
+        changes: HostArray = np.max(np.abs(self.after - self.before), axis=1)
+        return changes
+
+    def radius(self: Any, delta: float) -> HostArray:
+        """Certified radius of every sample, simultaneously with probability ``1 - delta``."""
+        size = {"n": self.width, "samples": len(self.v)}
+        return np.asarray(gaussian_radius(self.norms, self.lipschitz, g=self.g, delta=delta, **size))
+
+
+def row_squares(A: HostArray) -> HostArray:
+    """Return the sum of the squares of each row, without an array of the squares."""
+    return np.asarray(np.einsum("ij,ij->i", A, A))
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
-class NetworkCase(SplitCase):
+class NetworkCase(SplitCase, NoiseCase):
     """A network with random noise in one layer, the middle one of three unless ``index`` says otherwise.
 
     Attributes
@@ -38,21 +69,34 @@ class NetworkCase(SplitCase):
     cell: Any
 
     @property
-    def g(self) -> float:
-        """Stated noise level: entries of ``R`` have variance ``g / n``."""
-        return float(self.cell["g"])
+    def width(self) -> int:
+        """Outputs ``n`` of the layer."""
+        return len(self.R)
 
-    @property
-    def change(self) -> HostArray:
-        """Largest change of a logit, for each sample."""
-        changes: HostArray = np.max(np.abs(self.after - self.before), axis=1)
-        return changes
+    @functools.cached_property
+    def removed_images(self) -> HostArray:
+        """``R v_s``, one a row."""
+        return np.asarray(self.v @ self.R.T)
 
-    def radius(self, delta: float) -> HostArray:
-        """Certified radius of every sample, simultaneously with probability ``1 - delta``."""
-        norms = np.sqrt(np.sum(self.v**2, axis=1))
-        size = {"n": len(self.R), "samples": len(self.x)}
-        return np.asarray(gaussian_radius(norms, self.lipschitz, g=self.g, delta=delta, **size))
+    @functools.cached_property
+    def noise_energy(self) -> float:
+        """``|R|_F^2``."""
+        return float(np.sum(self.R**2))
+
+    @functools.cached_property
+    def signal_energy(self) -> float:
+        """``|S|_F^2``."""
+        return float(np.sum(self.S**2))
+
+    @functools.cached_property
+    def cross(self) -> float:
+        """``<S, R>_F``."""
+        return float(np.sum(self.S * self.R))
+
+    def along(self, thetas: Sequence[float]) -> HostArray:
+        """Logits with ``S + theta R`` for each theta, ``(len(thetas), samples, classes)``."""
+        layers = (self.network.replace(self.index, self.S + theta * self.R) for theta in thetas)
+        return np.stack([network.logits(self.v, start=self.index) for network in layers])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,13 +126,25 @@ class Planting:
     @functools.cached_property
     def v(self) -> HostArray:
         """Inputs of the middle layer, one a row: ``(samples, n)``."""
-        v = self.x @ self.first.T
+        v: HostArray = self.x @ self.first.T
         return np.maximum(v, 0.0, out=v)
 
     @property
-    def S(self) -> HostArray:
+    def S(self) -> HostArray:  # noqa: N802
         """The signal as a matrix, ``(n, n)``."""
         return np.asarray((self.U * self.theta) @ self.V.T)
+
+    def logits(self, images: HostArray, neurons: slice = slice(None)) -> HostArray:
+        """Logits from what the middle layer puts out before its relu, ``(samples, n)``.
+
+        Of some of its neurons only, they are the part of the logits that these contribute.
+        """
+        return np.asarray(np.maximum(images, 0.0) @ self.readout[:, neurons].T)
+
+    @functools.cached_property
+    def lipschitz(self) -> float:
+        """``L``: largest row sum of the readout."""
+        return max(float(np.sum(np.abs(row))) for row in self.readout)
 
 
 def plant(cell: Any, stream: Stream, *, localised: bool = False) -> Planting:
@@ -130,7 +186,7 @@ def plant(cell: Any, stream: Stream, *, localised: bool = False) -> Planting:
     return Planting(first=first, U=U, theta=theta, V=V, readout=readout, x=x, labels=labels)
 
 
-def draw_network(cell: Any, stream: Stream, *, localised: bool = False) -> NetworkCase:
+def draw_dense(cell: Any, stream: Stream, *, localised: bool = False) -> NetworkCase:
     """Draw a network that `plant` gives, with noise in its middle layer; arguments and errors as there."""
     planting = plant(cell, stream, localised=localised)
     S = planting.S
@@ -153,6 +209,8 @@ def _iid_gaussian(case: Any) -> Measurement:
     """Kolmogorov distance on a grid; Massart's bound ``2 exp(-2 N t^2)`` holds for the grid as well."""
     from scipy.special import ndtri
 
+    if not hasattr(case, "R"):
+        return at_least(1.0, 1.0, "by construction: the noise has no entries, all that it does was drawn")
     n, m = case.R.shape
     levels = np.arange(1, 16) / 16
     quantiles = ndtri(levels) * math.sqrt(case.g / n)
@@ -166,10 +224,9 @@ def _iid_gaussian(case: Any) -> Measurement:
 
 def _independent_path(case: Any) -> Measurement:
     """Energies ``n |R v|^2 / (g |v|^2)`` are chi-square; limit of Laurent and Massart for all at once."""
-    n = case.R.shape[0]
-    v = np.atleast_2d(case.v)
-    energy = np.sum((v @ case.R.T) ** 2, axis=1) / (case.g * np.sum(v**2, axis=1))
-    x = math.log(2 * len(v) / RARE)
+    samples, n = case.removed_images.shape
+    energy = row_squares(case.removed_images) / (case.g * case.norms**2)
+    x = math.log(2 * samples / RARE)
     return at_most(
         float(np.max(np.abs(energy - 1))),
         2 * math.sqrt(x / n) + 2 * x / n,
@@ -177,18 +234,17 @@ def _independent_path(case: Any) -> Measurement:
     )
 
 
-def _independent_signal(case: NetworkCase) -> Measurement:
-    scale = math.sqrt(case.g / case.R.shape[0] * float(np.sum(case.S**2)))
+def _independent_signal(case: Any) -> Measurement:
+    scale = math.sqrt(case.g / case.width * case.signal_energy)
     return at_most(
-        abs(float(np.sum(case.S * case.R))) / scale,
+        abs(case.cross) / scale if scale else 0.0,
         math.sqrt(2 * math.log(2 / RARE)),
         "|<S, R>_F| in standard deviations sqrt(g/n) ||S||_F",
     )
 
 
-def _small_signal(case: NetworkCase) -> Measurement:
-    n = case.S.shape[0]
-    return at_most(math.sqrt(float(np.sum(case.S**2)) / n), 1.0, "||S||_F / sqrt(n)")
+def _small_signal(case: Any) -> Measurement:
+    return at_most(math.sqrt(case.signal_energy / case.width), 1.0, "||S||_F / sqrt(n)")
 
 
 IID_GAUSSIAN = Hypothesis(id="iid_gaussian", statement="Entries of R are iid N(0, g/n).", check=_iid_gaussian)

@@ -10,10 +10,11 @@ from scipy.special import ndtr
 
 from rmttheory import Spiked, Stream
 from rmttheory.matrices import Gaussian, MarchenkoPastur, fit_edge, outlier, overlaps
-from rmttheory.theorem import find_claim, planted, verify
+from rmttheory.networks import cross_entropy
+from rmttheory.theorem import find_claim, implicit, verify
 from rmttheory.theorem.certificates import width_where_radius_speaks
 from rmttheory.theorem.judging import SUITE_LEVEL, plan_trials
-from rmttheory.theorem.statements import gaussian, outliers, spectra
+from rmttheory.theorem.statements import gaussian, outliers, scaled, spectra
 from rmttheory.theorem.verdicts import clopper_pearson, trials_needed
 
 FLUKE = 1e-9
@@ -62,8 +63,8 @@ class TestNetworks:
         assert exact < 0.05 < cell["delta"]
 
         def event(trial):
-            case = planted.draw_network(cell, Stream(5).child(trial))
-            rows = np.max(np.abs(case.v @ case.R.T), axis=1)
+            case = implicit.draw_network(cell, Stream(5).child(trial))
+            rows = np.max(np.abs(case.removed_images), axis=1)
             return np.any(rows > case.radius(0.5))
 
         low, high = frequency_limits(event, 1500)
@@ -71,24 +72,37 @@ class TestNetworks:
         assert high < 0.1
 
     def test_loss_is_what_the_parts_say(self):
-        # exact identity: the change of the regularised loss plus lambda |R|^2 is that of the cross-entropy
-        # minus 2 lambda <S, R>
-        cell = gaussian.LOSS_REDUCTION_GAUSSIAN.cell(decay=0.3)
+        # both losses with the squared norms of their layers, against the sum that the claim makes of them
+        claim = scaled.LOSS_REDUCTION_GAUSSIAN
+        cell = claim.cell(decay=0.3, method="dense")
         for seed in range(5):
-            case = planted.draw_network(cell, Stream(seed))
-            parts = case.loss_change - 2 * 0.3 * float(np.sum(case.S * case.R))
-            assert gaussian._excess(case) == pytest.approx(
-                parts, abs=gaussian.LOSS_REDUCTION_GAUSSIAN.rounding(case)
-            )
+            case = implicit.draw_network(cell, Stream(seed))
+            squares = [float(np.sum(A**2)) for A in (case.S + case.R, case.S)]
+            before, after = (loss + 0.3 * square for loss, square in zip(case.losses, squares))
+            excess = after - before + 0.3 * float(np.sum(case.R**2))
+            # squared norms of some 350, of 65,536 numbers each, added in pairs
+            assert claim.left(case) == pytest.approx(excess, abs=claim.rounding(case) + 64 * 2.3e-16 * 350)
+
+    def test_half_way_the_loss_is_what_the_layer_makes_it(self):
+        # theta = 1/2 from scratch: another layer, its logits and its squared norm
+        claim = scaled.SCALED_PATH
+        case = implicit.draw_network(claim.cell(decay=0.3, method="dense"), Stream(2))
+        layers = [case.S + theta * case.R for theta in (1, 0.5)]
+        before, after = (
+            cross_entropy(case.network.replace(1, A).logits(case.x), case.labels) + 0.3 * float(np.sum(A**2))
+            for A in layers
+        )
+        excess = (after - before + 0.3 * 0.75 * float(np.sum(case.R**2))) / 0.5
+        assert scaled._worst_on_path(case, thetas=(0.5,)) == pytest.approx(excess, abs=1e-10)
 
     def test_cross_term_is_bounded_at_half_of_delta(self):
         # 2 lambda <S, R> is normal of variance 4 lambda^2 g |S|^2 / n; 2 exp(-z^2/2) = delta / 2 at the bound
-        case = planted.draw_network(gaussian.LOSS_REDUCTION_GAUSSIAN.cell(decay=0.3, g=0.49), Stream(1))
-        z = gaussian._cross_term_bound(case) / (2 * 0.3 * 0.7 * np.linalg.norm(case.S) / 16)
+        case = implicit.draw_network(scaled.LOSS_REDUCTION_GAUSSIAN.cell(decay=0.3, g=0.49), Stream(1))
+        z = scaled._cross_term_bound(case) / (2 * 0.3 * 0.7 * math.sqrt(case.signal_energy) / 16)
         assert 2 * math.exp(-(z**2) / 2) == pytest.approx(0.025, rel=1e-12, abs=0)
         assert 2 * ndtr(-z) < 0.025
 
-    @pytest.mark.parametrize("name", ["finite_confidence", "loss_reduction_gaussian"])
+    @pytest.mark.parametrize("name", ["finite_confidence", "loss_reduction_gaussian", "scaled_path"])
     def test_extreme_noise_uses_up_the_bound(self, name):
         claim = find_claim(name)
         case = claim.witness()
@@ -104,6 +118,7 @@ class TestNetworks:
             ("loss_reduction_gaussian", {"decay": 2e-4}),
             ("loss_reduction_gaussian", {"decay": 1.0, "strength": 600.0}),
             ("loss_reduction_gaussian", {"decay": 1e-2, "readout": "standard"}),
+            ("scaled_path", {"decay": 2e-4}),
         ],
     )
     def test_bound_speaks_at_the_width_it_names_and_not_before(self, name, cell):
@@ -120,7 +135,7 @@ class TestNetworks:
         # row sums above sqrt(2 n / pi) keep the radius above |v| sqrt(4 g log(2 n |T|/delta) / pi): it grows
         for n in (128, 2048):
             cell = gaussian.FINITE_CONFIDENCE.cell(readout="standard", n=n)
-            case = planted.draw_network(cell, Stream(1))
+            case = implicit.draw_network(cell, Stream(1))
             floor = np.linalg.norm(case.v, axis=1) * math.sqrt(4 * math.log(2 * n * 20 / 0.05) / math.pi)
             assert np.all(case.radius(0.05) > floor)
             assert gaussian._width_for_labels(case) == math.inf
@@ -251,14 +266,14 @@ class TestSpikes:
 class TestPlans:
     def test_quick_cells_need_few_trials(self):
         # the share of the suite's level of one of forty verdicts
-        for module in (gaussian, spectra, outliers):
+        for module in (gaussian, scaled, spectra, outliers):
             for claim in module.CLAIMS:
                 for cell in claim.grids["quick"]:
                     assert plan_trials(claim, claim.cell(**cell), alpha=SUITE_LEVEL / 40) < 15_000
 
     @pytest.mark.parametrize("preset", ["quick", "standard", "full"])
     def test_every_cell_is_within_the_domain_and_meets_hypotheses(self, preset):
-        for module in (gaussian, spectra, outliers):
+        for module in (gaussian, scaled, spectra, outliers):
             for claim in module.CLAIMS:
                 for given in claim.grids[preset]:
                     cell = claim.cell(**given)

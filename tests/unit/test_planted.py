@@ -7,11 +7,12 @@ import pytest
 
 from rmttheory import Spiked, Stream
 from rmttheory.theorem import find_claim, planted, spiked, verify
-from rmttheory.theorem.statements.gaussian import LOSS_REDUCTION_GAUSSIAN, RowCase
+from rmttheory.theorem.statements.gaussian import RowCase
+from rmttheory.theorem.statements.scaled import LOSS_REDUCTION_GAUSSIAN
 
 
 def network_case(*, seed=1, **cell):
-    return planted.draw_network(LOSS_REDUCTION_GAUSSIAN.cell(**cell), Stream(seed))
+    return planted.draw_dense(LOSS_REDUCTION_GAUSSIAN.cell(method="dense", **cell), Stream(seed))
 
 
 def spiked_case(*, seed=1, shape=(64, 32), **options):

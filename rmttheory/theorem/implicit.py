@@ -1,0 +1,164 @@
+"""Networks with Gaussian noise in a layer that is never formed: theorem trials at widths of a million.
+
+Claims ask what the noise ``R`` does to a batch, how large it is and how it meets the signal. All that has a
+joint law that needs no matrix, if the noise is Gaussian. From an orthonormal basis of the span of the inputs
+``v_s`` it makes independent normal vectors. Of what it does beyond nothing is asked but ``|R|_F^2`` and
+``<S, R>_F``: one normal along what ``S`` has there, and a chi-square for the rest.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rmttheory.arrays import HostArray, Stream
+from rmttheory.networks import cross_entropy
+from rmttheory.theorem.claims import drawn_by
+from rmttheory.theorem.planted import NetworkCase, NoiseCase, Planting, draw_dense, plant
+
+BLOCK = 8192
+"""Neurons at a time: what is computed for a block stays in the cache, and arrays of all neurons are few."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImplicitCase(NoiseCase):
+    """A planted network and what the noise of its middle layer does, without the noise.
+
+    Attributes
+    ----------
+    planting : Planting
+    cell : mapping
+        The parameters it was drawn with.
+    removed_images : ndarray, shape (samples, n)
+        ``R v_s``, one a row.
+    noise_energy, cross : float
+        ``|R|_F^2`` and ``<S, R>_F``.
+    """
+
+    planting: Planting
+    cell: Any
+    removed_images: HostArray
+    noise_energy: float
+    cross: float
+
+    @property
+    def width(self) -> int:
+        """Outputs ``n`` of the layer."""
+        return len(self.planting.U)
+
+    @property
+    def labels(self) -> HostArray:
+        """Class of each sample."""
+        return self.planting.labels
+
+    @property
+    def v(self) -> HostArray:
+        """Inputs of the layer, one a row."""
+        return self.planting.v
+
+    @property
+    def lipschitz(self) -> float:
+        """``L``: largest row sum of the readout."""
+        return self.planting.lipschitz
+
+    @property
+    def signal_energy(self) -> float:
+        """``|S|_F^2``."""
+        return float(np.sum(self.planting.theta**2))
+
+    def along(self, thetas: Sequence[float]) -> HostArray:
+        """Logits with ``S + theta R`` for each theta, ``(len(thetas), samples, classes)``."""
+        planting = self.planting
+        # S v_s in coordinates of U
+        sent = (self.v @ planting.V) * planting.theta
+        logits = np.zeros((len(thetas), len(self.v), len(planting.readout)))
+        for neurons in _blocks(self.width):
+            signal, noise = sent @ planting.U[neurons].T, self.removed_images[:, neurons]
+            for i, theta in enumerate(thetas):
+                logits[i] += planting.logits(signal + theta * noise, neurons)
+        return logits
+
+    @functools.cached_property
+    def _ends(self) -> HostArray:
+        return self.along((1.0, 0.0))
+
+    @property
+    def before(self) -> HostArray:
+        """Logits with ``W = S + R``."""
+        return np.asarray(self._ends[0])
+
+    @property
+    def after(self) -> HostArray:
+        """Logits with ``S``."""
+        return np.asarray(self._ends[1])
+
+    @functools.cached_property
+    def losses(self) -> tuple[float, float]:
+        """Mean cross-entropy before and after."""
+        return cross_entropy(self.before, self.labels), cross_entropy(self.after, self.labels)
+
+    @property
+    def loss_change(self) -> float:
+        """Mean cross-entropy after minus before."""
+        return self.losses[1] - self.losses[0]
+
+
+def draw_network(cell: Any, stream: Stream, *, localised: bool = False) -> NetworkCase | ImplicitCase:
+    """Draw a network that `plant` gives with noise in its middle layer, in the way that `drawn_by` says.
+
+    Arguments and errors as there.
+    """
+    if drawn_by(cell) == "dense":
+        return draw_dense(cell, stream, localised=localised)
+    return draw_implicit(plant(cell, stream, localised=localised), cell, stream.child("noise"))
+
+
+def draw_implicit(planting: Planting, cell: Any, stream: Stream) -> ImplicitCase:
+    """Draw what independent Gaussian noise of level ``cell["g"]`` does to a planted network.
+
+    Notes
+    -----
+    Exact in law; derived here. With ``v_s = sum_j F_sj e_j`` in an orthonormal basis ``e_j`` of their span,
+    ``R e_j`` are ``q`` independent vectors of independent ``N(0, g/n)``, and independent of ``R`` beyond.
+    """
+    v, n = planting.v, len(planting.U)
+    squares, B = np.linalg.eigh(v @ v.T)
+    # directions of relative size sqrt(eps) cannot be told from rounding of the Gram matrix, nor missed
+    real = squares > len(v) * np.finfo(float).eps * squares[-1]
+    q, factor = int(np.sum(real)), B[:, real] * np.sqrt(squares[real])
+    # <theta_i v_i, e_j>: what the signal has along the span of the inputs
+    inside = planting.theta[:, None] * ((v @ planting.V).T @ (B[:, real] / np.sqrt(squares[real])))
+
+    images, energy, along = np.empty((len(v), n)), 0.0, np.zeros_like(inside)
+    rng = stream.child("images").generator()
+    for neurons in _blocks(n):
+        z = rng.standard_normal((neurons.stop - neurons.start, q))
+        np.matmul(factor, z.T, out=images[:, neurons])
+        energy += float(np.vdot(z, z))
+        along += planting.U[neurons].T @ z
+    cross = float(np.sum(inside * along))
+
+    rest, deviation = n * (n - q), math.sqrt(cell["g"] / n)
+    if rest:
+        rng = stream.child("rest").generator()
+        outside = max(0.0, float(np.sum(planting.theta**2) - np.sum(inside**2)))
+        normal = float(rng.standard_normal())
+        cross += math.sqrt(outside) * normal
+        energy += normal**2 + float(rng.chisquare(rest - 1))
+    images *= deviation
+    return ImplicitCase(
+        planting=planting,
+        cell=cell,
+        removed_images=images,
+        noise_energy=deviation**2 * energy,
+        cross=deviation * cross,
+    )
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    return (slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK))
