@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 grown = growth(task, quick=options.quick)
                 found["growths"].append(grown)
                 print(tables.grown(grown), flush=True)
-        except (ImportError, InvalidInput) as error:
+        except (ModuleNotFoundError, InvalidInput) as error:
             found["left_out"][name] = str(error)
             print(f"{name} is left out: {error}", flush=True)
     peers.close()
