@@ -4,6 +4,7 @@ Scale of everything here: ``W``, ``S``, ``R`` are ``n x m``, entries of the nois
 ``g / n``, ``c = m / n``, and ``s`` are singular values. The bulk then ends at ``sqrt(g) (1 + sqrt(c))``.
 """
 
+from rmttheory.matrices.actions import Action, sample_action
 from rmttheory.matrices.band import null_singular_values, spiked_singular_values
 from rmttheory.matrices.counting import count_singular_values
 from rmttheory.matrices.edge_sampling import EdgeSample, sample_edge
@@ -46,6 +47,7 @@ from rmttheory.matrices.spikes import (
 from rmttheory.matrices.tracy_widom import TracyWidom, largest_singular_value_quantile, tracy_widom_scaling
 
 __all__ = [
+    "Action",
     "ColumnScaled",
     "Draw",
     "EdgeEstimate",
@@ -80,6 +82,7 @@ __all__ = [
     "outlier",
     "overlaps",
     "parse_noise",
+    "sample_action",
     "sample_edge",
     "shrink",
     "singular_values",
