@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rmttheory.arrays import HostArray, RmtError, Stream
+from rmttheory.arrays import HostArray, InvalidInput, RmtError, Stream
 from rmttheory.matrices.edge_sampling import EdgeSample, sample_edge
 from rmttheory.matrices.ensembles import Draw, Spiked
 from rmttheory.matrices.noise import (
@@ -22,7 +22,7 @@ from rmttheory.matrices.noise import (
 )
 from rmttheory.matrices.spikes import spike_threshold
 from rmttheory.networks.pruning import remove_bulk
-from rmttheory.theorem.claims import drawn_by
+from rmttheory.theorem.claims import WIDEST_DENSE, drawn_by
 from rmttheory.theorem.hypotheses import Hypothesis, Measurement, at_least
 
 LEAST_SIDE = 4
@@ -158,7 +158,22 @@ def draw_spiked(cell: Any, stream: Stream, *, draws: int, truncated: bool = Fals
         k = min(2 + _BEYOND * truncated, min(shape))
         edge = sample_edge(shape, model.spikes, k=k, g=model.g, trials=draws, stream=stream)
         return BandCase(model=model, edge=edge)
+    check_fits(shape)
     return SpikedCase(model=model, draws=tuple(model.sample(stream.child("draw", i)) for i in range(draws)))
+
+
+def check_fits(shape: tuple[int, int]) -> None:
+    """Check that a layer of this shape can be drawn in full.
+
+    Raises
+    ------
+    InvalidInput
+        If it has more entries than a square layer of width `WIDEST_DENSE`.
+    """
+    n, m = shape
+    if n * m > WIDEST_DENSE**2:
+        msg = f"A layer of {n} x {m} takes {n * m / 2**27:.3g} GiB in full, and 2 are allowed."
+        raise InvalidInput(msg)
 
 
 def _proportional(case: Any) -> Measurement:
