@@ -260,8 +260,10 @@ def _frame(normal: HostArray) -> HostArray:
 def _outside(inputs: HostArray, V: HostArray) -> HostArray:
     """Coordinates, by columns, of what inputs have beyond the frame ``V``; no more than it leaves."""
     squares, mixture, _ = _principal(inputs, V)
-    _, lengths, basis = np.linalg.svd(np.sqrt(squares)[:, None] * mixture.T, full_matrices=False)
-    coordinates: HostArray = lengths[:, None] * basis
+    root = np.sqrt(squares)[:, None] * mixture.T
+    lengths = np.sqrt(np.sum(root**2, axis=0))  # taken out: long samples would blur short ones
+    _, weights, basis = np.linalg.svd(root / np.where(lengths > 0.0, lengths, 1.0))
+    coordinates: HostArray = weights[:, None] * basis * lengths
     return coordinates[: len(V) - V.shape[1]]
 
 
@@ -301,9 +303,10 @@ def _principal(rows: HostArray, frame: HostArray) -> tuple[HostArray, HostArray,
 
 def _diagonalise(gram: HostArray, squares: HostArray) -> tuple[HostArray, HostArray, HostArray]:
     """Eigenvalues of a Gram matrix of scaled rows, and the mixings from and to its eigenvectors."""
-    size = np.sqrt(np.where(squares > 0.0, squares, 1.0))
-    levels, turn = np.linalg.eigh(gram / size / size[:, None])
-    return np.maximum(levels, 0.0), size[:, None] * turn, (turn / size[:, None]).T
+    size = np.sqrt(squares)
+    divisor = np.where(size > 0.0, size, 1.0)
+    levels, turn = np.linalg.eigh(gram / divisor / divisor[:, None])
+    return np.maximum(levels, 0.0), size[:, None] * turn, (turn / divisor[:, None]).T
 
 
 def _chunks(size: int) -> Iterator[slice]:
