@@ -20,9 +20,10 @@ from rmttheory.arrays import HostArray, Stream
 from rmttheory.networks import cross_entropy
 from rmttheory.theorem.claims import drawn_by
 from rmttheory.theorem.planted import NetworkCase, NoiseCase, Planting, draw_dense, plant
+from rmttheory.theorem.removals import EPS
 
-BLOCK = 8192
-"""Neurons at a time: what is computed for a block stays in the cache, and arrays of all neurons are few."""
+BLOCK = 2**17
+"""Numbers computed at a time: they stay in the cache, and arrays as long as the layer is wide are few."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,7 +78,7 @@ class ImplicitCase(NoiseCase):
         # S v_s in coordinates of U
         sent = (self.v @ planting.V) * planting.theta
         logits = np.zeros((len(thetas), len(self.v), len(planting.readout)))
-        for neurons in _blocks(self.width):
+        for neurons in _blocks(self.width, len(self.v)):
             signal, noise = sent @ planting.U[neurons].T, self.removed_images[:, neurons]
             for i, theta in enumerate(thetas):
                 logits[i] += planting.logits(signal + theta * noise, neurons)
@@ -123,34 +124,26 @@ def draw_implicit(planting: Planting, cell: Any, stream: Stream) -> ImplicitCase
 
     Notes
     -----
-    Exact in law; derived here. With ``v_s = sum_j F_sj e_j`` in an orthonormal basis ``e_j`` of their span,
-    ``R e_j`` are ``q`` independent vectors of independent ``N(0, g/n)``, and independent of ``R`` beyond.
+    Exact in law; derived here. Of independent inputs ``e_j`` of norm 1 at right angles, ``R e_j`` are
+    independent vectors of independent ``N(0, g/n)``, and independent of ``R`` beyond their span.
     """
-    v, n = planting.v, len(planting.U)
-    squares, B = np.linalg.eigh(v @ v.T)
-    # directions of relative size sqrt(eps) cannot be told from rounding of the Gram matrix, nor missed
-    real = squares > len(v) * np.finfo(float).eps * squares[-1]
-    q, factor = int(np.sum(real)), B[:, real] * np.sqrt(squares[real])
-    # <theta_i v_i, e_j>: what the signal has along the span of the inputs
-    inside = planting.theta[:, None] * ((v @ planting.V).T @ (B[:, real] / np.sqrt(squares[real])))
-
-    images, energy, along = np.empty((len(v), n)), 0.0, np.zeros_like(inside)
-    rng = stream.child("images").generator()
-    for neurons in _blocks(n):
-        z = rng.standard_normal((neurons.stop - neurons.start, q))
-        np.matmul(factor, z.T, out=images[:, neurons])
+    n, deviation = len(planting.U), math.sqrt(cell["g"] / len(planting.U))
+    inputs, signal = _coordinates(planting)
+    images, energy, along = np.empty((len(inputs), n)), 0.0, np.zeros_like(signal)
+    rng = stream.generator()
+    for neurons in _blocks(n, inputs.shape[1]):
+        z = rng.standard_normal((neurons.stop - neurons.start, inputs.shape[1]))
+        np.matmul(deviation * inputs, z.T, out=images[:, neurons])
         energy += float(np.vdot(z, z))
         along += planting.U[neurons].T @ z
-    cross = float(np.sum(inside * along))
+    cross = float(np.sum(signal * along))
 
-    rest, deviation = n * (n - q), math.sqrt(cell["g"] / n)
+    rest = n * (n - inputs.shape[1])
     if rest:
-        rng = stream.child("rest").generator()
-        outside = max(0.0, float(np.sum(planting.theta**2) - np.sum(inside**2)))
+        beyond = max(0.0, float(np.sum(planting.theta**2) - np.sum(signal**2)))
         normal = float(rng.standard_normal())
-        cross += math.sqrt(outside) * normal
+        cross += math.sqrt(beyond) * normal
         energy += normal**2 + float(rng.chisquare(rest - 1))
-    images *= deviation
     return ImplicitCase(
         planting=planting,
         cell=cell,
@@ -160,5 +153,22 @@ def draw_implicit(planting: Planting, cell: Any, stream: Stream) -> ImplicitCase
     )
 
 
-def _blocks(n: int) -> Iterator[slice]:
-    return (slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK))
+def _coordinates(planting: Planting) -> tuple[HostArray, HostArray]:
+    """Inputs ``v_s`` and rows ``theta_i v_i`` of the signal, in an orthonormal basis of the span of inputs.
+
+    A batch that fills half of the space takes the basis of all of it: any other costs as much.
+    """
+    v, signal = planting.v, (planting.V * planting.theta).T
+    if 2 * len(v) >= v.shape[1]:
+        return v, signal
+    squares, B = np.linalg.eigh(v @ v.T)
+    # inputs that repeat each other add directions which are rounding of the squares
+    real = squares > len(v) * EPS * squares[-1]
+    lengths, B = np.sqrt(squares[real]), B[:, real]
+    return B * lengths, (signal @ v.T) @ (B / lengths)
+
+
+def _blocks(n: int, entries: int) -> Iterator[slice]:
+    """Cut ``n`` neurons so that ``entries`` numbers for each fill a block."""
+    size = max(64, BLOCK // max(1, entries))
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
