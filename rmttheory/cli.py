@@ -22,6 +22,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 EPILOG = (
     "Exit status: 0 nothing refuted, 1 something refuted, 2 bad input, 130 interrupted (results are kept)."
 )
+DENSE = "Draw matrices in full, also Gaussian ones, whose law is known without."
 
 
 def _shared(command: Command) -> Command:
@@ -160,21 +161,33 @@ def claims(as_json: bool) -> int:
 @click.option(
     "--g", type=float, default=1.0, show_default=True, help="Noise level: entries have variance g/n."
 )
+@click.option("--dense", is_flag=True, help=DENSE)
 @click.option("--out", metavar="FILE", help="Figure to write: .png, .pdf or .svg.")
 @_shared
 def spectrum(
-    shape: str, spikes: str, noise: str, g: float, out: str | None, seed: int, as_json: bool, quiet: bool
+    shape: str,
+    spikes: str,
+    noise: str,
+    g: float,
+    dense: bool,
+    out: str | None,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Draw a spiked ensemble; compare its spectrum with the law, its outliers with their predictions."""
     from rmttheory.studies.parsing import parse_numbers, parse_shape
     from rmttheory.studies.pool import one_blas_thread
     from rmttheory.studies.records import FIGURES, check_target
     from rmttheory.studies.spectrum import spectrum_lines, study_spectrum
+    from rmttheory.studies.terminal import watching
 
     size, strengths = parse_shape(shape), parse_numbers(spikes, "spikes")
     target = check_target(out, FIGURES) if out else None
-    with one_blas_thread():
-        study = study_spectrum(size, spikes=strengths, noise=noise, g=g, seed=seed)
+    with one_blas_thread(), watching(quiet=quiet) as watcher:
+        study = study_spectrum(
+            size, spikes=strengths, noise=noise, g=g, seed=seed, dense=dense, watcher=watcher
+        )
     if as_json:
         click.echo(json.dumps(study.to_dict(), indent=1))
     elif not quiet:

@@ -15,11 +15,11 @@ from rmttheory.arrays import HostArray, InvalidInput, Stream, check_count, check
 from rmttheory.matrices import bulk_edge, overlaps, sample_edge, spike_threshold
 from rmttheory.matrices._band_values import corner_size
 from rmttheory.matrices.band import check_spikes
-from rmttheory.studies.machine import memory
+from rmttheory.studies.machine import DAY, memory
 from rmttheory.studies.pool import Task, usable_cores
 from rmttheory.studies.predictions import Prediction, Regime, groups, predict_top, regimes
 from rmttheory.studies.runner import Watcher, run
-from rmttheory.studies.style import number
+from rmttheory.studies.style import number, span
 
 MOST = 10**15
 """Largest side: there the rounding of doubles is still 10^4 times finer than the fluctuations of the edge."""
@@ -30,7 +30,6 @@ OVERLAP_HEADINGS = ("spike", "status", "left overlap", "sd", "limit", "right ove
 _PIECES = 100
 _RATE = 5e9  # arithmetic operations a second of one core, measured over the solves that `_cost` counts
 _PATIENCE = 10.0  # seconds of work from which more processes are worth their start
-_DAY = 24 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,11 +304,11 @@ def _draw(work: EdgeWork, start: int, stop: int) -> tuple[HostArray, ...]:
 
 
 def _check_size(work: EdgeWork, workers: int) -> None:
-    size, days, present = work.cost[0] * workers, work.seconds / workers / _DAY, memory()
+    size, seconds, present = work.cost[0] * workers, work.seconds / workers, memory()
     if size > present:
         much = f"about {size / 2**30:,.0f} GiB of memory, and this machine has {present / 2**30:,.0f}"
-    elif days > 1.0:
-        much = f"about {number(days, 2)} days"
+    elif seconds > DAY:
+        much = f"about {span(seconds)}"
     else:
         return
     msg = f"This would take {much}. Ask for fewer values (`top`), spikes or trials."

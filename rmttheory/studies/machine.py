@@ -1,4 +1,4 @@
-"""What the machine has."""
+"""What the machine has, and how long anybody waits for it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import contextlib
 import math
 import os
 from pathlib import Path
+
+DAY = 24 * 3600.0
+"""Seconds after which one command is rather a mistake in what was asked for."""
 
 _LIMIT = Path("/sys/fs/cgroup/memory.max")
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from rmttheory.arrays import HostArray, InvalidInput, Stream, check_shape
-from rmttheory.matrices import EdgeEstimate, SingularMarchenkoPastur, Spiked, fit_edge, kolmogorov_distance
-from rmttheory.studies.style import number
+from rmttheory.matrices import (
+    EdgeEstimate,
+    Gaussian,
+    SingularMarchenkoPastur,
+    Spiked,
+    fit_edge,
+    kolmogorov_distance,
+)
+from rmttheory.studies.machine import DAY, memory
+from rmttheory.studies.runner import Watcher
+from rmttheory.studies.style import number, span
+
+_LONG = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,6 +37,8 @@ class SpectrumStudy:
         For each spike, strongest first, the singular value it should show as; None below the threshold.
     distance : float
         Kolmogorov distance of the values below the fitted edge to the fitted law.
+    path : str
+        How the layer was drawn: ``band`` is without the matrix, ``dense`` in full.
     """
 
     model: Spiked
@@ -35,6 +47,7 @@ class SpectrumStudy:
     estimate: EdgeEstimate
     predicted: tuple[float | None, ...]
     distance: float
+    path: str
 
     @property
     def seen(self) -> tuple[float, ...]:
@@ -57,6 +70,7 @@ class SpectrumStudy:
             "noise": getattr(self.model.noise, "name", str(self.model.noise)),
             "g": self.model.g,
             "seed": self.seed,
+            "path": self.path,
             "threshold": self.model.threshold,
             "bulk_edge": self.model.edge,
             "fit": self.estimate.to_dict(),
@@ -74,6 +88,8 @@ def study_spectrum(
     noise: str = "gaussian",
     g: float = 1.0,
     seed: int = 0,
+    dense: bool = False,
+    watcher: Watcher | None = None,
 ) -> SpectrumStudy:
     """Draw one layer and fit its bulk.
 
@@ -88,16 +104,26 @@ def study_spectrum(
     g : float
         Entries of the noise have variance ``g / n``.
     seed : int
+    dense : bool
+        Draw the layer in full, also where its noise is Gaussian and its law is known without the matrix.
+    watcher : Watcher, optional
+        Told how long it takes, if that is long.
 
     Raises
     ------
     InvalidInput
-        If an argument is out of range, or the matrix would not fit into memory.
+        If an argument is out of range, the layer has to be drawn in full and does not fit into memory, or
+        its spectrum would take more than a day.
     """
     n, m = check_shape(shape)
-    _check_memory(n, m)
     model = Spiked((n, m), spikes=tuple(spikes), noise=noise, g=g)
-    values = model.singular_values(Stream(seed).child("spectrum"))[0]
+    band = isinstance(model.noise, Gaussian) and not dense
+    if band:
+        _check_time(min(n, m), len(model.spikes), watcher or Watcher())
+    else:
+        _check_memory(n, m)
+    path: Literal["band", "dense"] = "band" if band else "dense"
+    values = model.singular_values(Stream(seed).child("spectrum"), method=path)[0]
     estimate = fit_edge(values, (n, m))
     below = values[values <= estimate.edge]
     return SpectrumStudy(
@@ -109,6 +135,7 @@ def study_spectrum(
             place if theta > model.threshold else None for theta, place in zip(model.spikes, model.outliers)
         ),
         distance=kolmogorov_distance(below, SingularMarchenkoPastur(m / n, estimate.g)),
+        path=path,
     )
 
 
@@ -117,6 +144,7 @@ def spectrum_lines(study: SpectrumStudy) -> list[str]:
     fit, model = study.estimate, study.model
     lines = [
         f"{study.title}, g = {number(model.g)}, seed {study.seed}",
+        "drawn without the matrix, from the same law" if study.path == "band" else "drawn in full",
         f"fitted g: {fit.g:#.4g} +- {number(fit.g_error, 2)}",
         f"fitted edge: {number(fit.edge, 5)} (bulk edge of the model: {number(model.edge, 5)})",
         f"Kolmogorov distance of the bulk to the fitted law: {number(study.distance)}; p-value of the fit "
@@ -136,12 +164,22 @@ def spectrum_lines(study: SpectrumStudy) -> list[str]:
 def _check_memory(n: int, m: int) -> None:
     """Refuse what the machine cannot hold, rather than be killed on the way."""
     needed = 8 * (4 * n * m + min(n, m) ** 2)  # W, its parts, and the Gram matrix
-    if "SC_PHYS_PAGES" not in os.sysconf_names:
-        return
-    present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > present:
+    if needed > memory():
         msg = (
-            f"A dense matrix of shape {n} x {m} takes about {needed / 2**30:.0f} GiB with its spectrum; this "
-            f"machine has {present / 2**30:.0f} GiB. Choose a smaller shape."
+            f"A dense matrix of shape {n} x {m} takes about {needed / 2**30:,.0f} GiB with its spectrum; "
+            f"this machine has {memory() / 2**30:,.0f}. Choose a smaller shape."
         )
         raise InvalidInput(msg)
+
+
+def _check_time(p: int, spikes: int, watcher: Watcher) -> None:
+    """Say how long the spectrum of a band takes, and refuse what nobody waits for."""
+    seconds = 2e-8 * p**2 * (1.0 + 0.15 * max(spikes - 1, 0))  # measured, p = 2000 ... 10,000
+    if seconds > DAY:
+        msg = (
+            f"All {p:,} singular values would take about {span(seconds)}. Choose a smaller shape; "
+            "`rmttheory edge` draws the largest alone."
+        )
+        raise InvalidInput(msg)
+    if seconds > _LONG:
+        watcher.note(f"All {p:,} singular values take about {span(seconds)}.")

@@ -98,6 +98,14 @@ TERMINAL = {
 }
 
 
+def span(seconds: float) -> str:
+    """Return a time in the unit that people would use, to two digits."""
+    for unit, size in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 1.5 * size:
+            return f"{number(seconds / size, 2)} {unit}"
+    return f"{number(seconds, 2)} s"
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """Return a number to so many significant digits, as people write it; "-" for none."""
     if value is None or math.isnan(value):
