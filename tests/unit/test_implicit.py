@@ -77,7 +77,7 @@ class TestCase:
         again = implicit.draw_implicit(twice, case.cell, Stream(3))
         # directions of relative size sqrt(eps) are left out
         np.testing.assert_allclose(again.removed_images[6:], again.removed_images[:6], atol=1e-6)
-        # 64 x 64 entries of variance 1/64: |R|^2 is 64 up to sqrt(2); six inputs more would add six
+        # 64 x 64 entries of variance 1/64: |R|^2 is 64 up to sqrt(2), as of inputs that differ
         assert again.noise_energy == pytest.approx(64, abs=4 * math.sqrt(2))
 
     def test_images_do_not_depend_on_the_workers(self):
