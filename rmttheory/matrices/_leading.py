@@ -33,17 +33,25 @@ def band_gram(columns: HostArray) -> HostArray:
 
 
 def leading_pairs(
-    gram: HostArray, k: int, *, spikes: int, edge: float, spacing: float, rng: np.random.Generator
+    gram: HostArray,
+    k: int,
+    *,
+    spikes: int,
+    edge: float,
+    spacing: float,
+    rng: np.random.Generator,
+    near: HostArray | None = None,
 ) -> tuple[HostArray, HostArray]:
     """The ``k`` largest eigenvalues, descending, and their unit eigenvectors as columns.
 
     ``spikes >= 1`` leading coordinates are special; ``edge`` and ``spacing`` say about where the spectrum of
-    the rest ends and how far apart its last values are.
+    the rest ends and how far apart its last values are, and ``near`` where to look for the eigenvalues first.
     """
     bordered = _Bordered(gram, spikes)
     shift = bordered.shift_above(edge, spacing)
     count = int(np.sum(np.linalg.eigvalsh(shift.schur) < 0.0))
-    found = [bordered.outlier(i, shift.x) for i in range(min(count, k))]
+    starts = np.full(k, bordered.ceiling) if near is None else near
+    found = [bordered.outlier(i, shift.x, start) for i, start in enumerate(starts[:count])]
     if count < k:
         found += _lanczos(shift, k - count, rng)
     values, vectors = zip(*sorted(found, key=lambda pair: -pair[0]))
@@ -106,12 +114,13 @@ class _Bordered:
         msg = "No shift separates the noise of the band matrix from what is above it."
         raise RmtError(msg)
 
-    def outlier(self, i: int, low: float) -> tuple[float, HostArray]:
+    def outlier(self, i: int, low: float, start: float) -> tuple[float, HostArray]:
         """Return the ``i``-th largest eigenvalue, which lies above ``low``.
 
-        It is the root of the ``i``-th smallest eigenvalue of ``M``: Newton steps between bounds, from above.
+        It is the root of the ``i``-th smallest eigenvalue of ``M``: Newton steps between bounds.
         """
-        high = x = self.ceiling
+        high = self.ceiling
+        x = start if start > low else high
         for _ in range(100):
             shift = self.at(x)
             assert shift is not None  # x > low

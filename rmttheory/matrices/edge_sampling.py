@@ -224,8 +224,8 @@ class TwoSidedBand:
             columns[:, i - first, r] += self.spikes[i]
         return columns
 
-    def top(self, columns: HostArray) -> Top:
-        """Leading triplets of the submatrix of these columns."""
+    def top(self, columns: HostArray, near: Top | None = None) -> Top:
+        """Leading triplets of the submatrix of these columns; ``near`` holds those of fewer."""
         r, k, p = len(self.spikes), self.k, len(columns)
         if not r:
             values, left, right = np.sqrt(tridiagonal_top(band_gram(columns), k)), *np.empty((2, 0, k))
@@ -234,8 +234,9 @@ class TwoSidedBand:
             values, left, right = s[:k], u[:, :k], vt[:k].T
         else:
             rng = Stream().child("start").generator()  # where Lanczos steps start does not matter
-            facts = top_of_noise(self.shape)
-            squares, right = leading_pairs(band_gram(columns), k, spikes=r, rng=rng, **facts)
+            about: Any = {"near": near.values**2} if near else {}
+            about |= top_of_noise(self.shape)
+            squares, right = leading_pairs(band_gram(columns), k, spikes=r, rng=rng, **about)
             values = np.sqrt(squares)
             left = apply_band(columns, right) / values
         return Top(columns=columns, spikes=r, values=values, left=left, right=right)
@@ -247,7 +248,7 @@ def settle(band: TwoSidedBand, columns: HostArray, trial: int, tolerance: float)
     if len(before.columns) == band.whole:
         return replace(before, value_error=_rounding(before.values))
     while True:
-        after = band.top(columns)
+        after = band.top(columns, before)
         move = _distance(after.values, before.values)
         if move <= max(tolerance, _ROUNDING) * after.values[0] or len(columns) == band.whole:
             turned = max(map(_distance, after.overlaps, before.overlaps))
