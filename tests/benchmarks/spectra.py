@@ -7,6 +7,7 @@ import functools
 import itertools
 import multiprocessing
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -153,20 +154,23 @@ def _part(m: int, trials: int, number: int) -> HostArray:
 
 
 def two_worker_ways(m: int, peers: Any) -> list[Way]:  # noqa: ARG001
-    """All 200 spectra by two processes, which are started beforehand, against one at a time."""
-    context = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(2, mp_context=context)
-    numbers, half = itertools.count(), SPECTRA // 2
+    """Spectra by two processes, which are started beforehand, 20 each at a time."""
+    pool = concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+    numbers = itertools.count()
 
     def call() -> HostArray:
-        parts = [pool.submit(_part, m, half, next(numbers)) for _ in range(2)]
+        parts = [pool.submit(_part, m, 20, next(numbers)) for _ in range(2)]
         return np.concatenate([part.result() for part in parts])
 
     two = Way(
-        name="rmttheory, two processes", call=call, kind="ours", answer=middle_and_top, in_process=False
+        name="rmttheory, two processes",
+        call=call,
+        share=40 / SPECTRA,
+        kind="ours",
+        answer=middle_and_top,
+        in_process=False,
     )
-    one = _null(m, SPECTRA)
-    one = Way(name="rmttheory, one process", call=one.call, kind="ours", answer=middle_and_top)
+    one = replace(_null(m, 40), name="rmttheory, one process")
     return [two, one, *installed((lambda: _dppy(m, 20), lambda: _beta_ensembles(m, 20)))]
 
 

@@ -94,7 +94,7 @@ class Effort:
     pairs: int = 5
     shortest: float = 0.2
     """Seconds; quicker calls are repeated until they take that long."""
-    budget: float = 150.0
+    budget: float = 100.0
     """Seconds for all pairs of two ways, after which no further pair is begun."""
     fewest: int = 3
     """Pairs, whatever they take."""
