@@ -11,7 +11,7 @@ import pytest
 
 from rmttheory.arrays import InvalidInput, Stream
 from rmttheory.matrices import actions, outlier, overlaps, sample_action
-from rmttheory.matrices.edge_sampling import TwoSidedBand
+from rmttheory.matrices.edge_sampling import TwoSidedBand, settle
 
 
 def signal(n, m, r, seed=3):
@@ -86,6 +86,26 @@ def test_corners_that_hold_the_triplets(n, m):
     u, s, vt = np.linalg.svd(found.whole.T)
     wanted = (u[:, :2] * s[:2]) @ vt[:2]
     np.testing.assert_allclose(found.truncated(edge), wanted.T, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "spikes", "k"),
+    [
+        (2000, 400, (1.0,), 1),
+        (10**4, 10**4, (1.5, 0.0), 3),
+        (10**5, 5 * 10**4, (2.0, 1.2, 1.0), 5),
+        (10**6, 2 * 10**6, (0.0,), 12),
+    ],
+)
+def test_what_a_corner_leaves_out(n, m, spikes, k):
+    """``W^T u_j - s_j v_j`` is the unseen noise times the last coordinates of ``u_j``, which meet it: no more than
+    rounding, relative to the first value.
+    """
+    band = TwoSidedBand((n, m), math.sqrt(n) * np.array(spikes), k, Stream(11))
+    top = settle(band, next(band.draw(1)), 0, 1e-13)
+    assert len(top.columns) < min(n, m)
+    met = np.linalg.norm(top.left[len(top.columns) - len(spikes) :], axis=0)
+    assert np.max(met) * 1.01 * (math.sqrt(n) + math.sqrt(m)) < 1e-14 * top.values[0]
 
 
 @pytest.mark.parametrize(("n", "m", "r"), [(30, 20, 2), (20, 30, 2), (3, 40, 1), (6, 5, 5), (8, 3, 0)])
