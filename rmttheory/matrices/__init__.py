@@ -10,6 +10,7 @@ from rmttheory.matrices.counting import count_singular_values
 from rmttheory.matrices.edge_sampling import EdgeSample, sample_edge
 from rmttheory.matrices.edges import EdgeEstimate, EdgeStatus, fit_edge
 from rmttheory.matrices.ensembles import Draw, Spiked
+from rmttheory.matrices.krylov import Factored, TopValues, top_singular_values
 from rmttheory.matrices.laws import MarchenkoPastur, QuarterCircle, SingularMarchenkoPastur
 from rmttheory.matrices.noise import (
     ColumnScaled,
@@ -53,6 +54,7 @@ __all__ = [
     "EdgeEstimate",
     "EdgeSample",
     "EdgeStatus",
+    "Factored",
     "Gaussian",
     "HaarRotated",
     "MarchenkoPastur",
@@ -67,6 +69,7 @@ __all__ = [
     "SpikeStatus",
     "Spiked",
     "StudentT",
+    "TopValues",
     "TracyWidom",
     "Uniform",
     "bulk_edge",
@@ -91,5 +94,6 @@ __all__ = [
     "spike_from_outlier",
     "spike_threshold",
     "spiked_singular_values",
+    "top_singular_values",
     "tracy_widom_scaling",
 ]

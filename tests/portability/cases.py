@@ -49,10 +49,21 @@ LOGITS = _single(
 SPECTRAL = 4.0 * 12 * 2.0
 """LAPACK's ``p(n, m) eps s_1`` with ``p`` a small multiple of the larger side, 12, and ``s_1 < 2``."""
 
+LARGE = _single(_RNG.standard_normal((160, 120)) / np.sqrt(160))
+"""More columns than a Krylov basis holds at once."""
+SPECTRAL_LARGE = 4.0 * 160 * 2.0 + 2.0 * 1e-6 / 2.0**-23
+"""The same, and an error of 1e-6 of ``s_1`` that is allowed in single precision, in units of its epsilon."""
+
 DEPTH = (5 + 1) + (7 + 1) + 4
 """Roundings on the way to one logit: two inner products with bias, and what is done to them."""
 FORWARD = DEPTH * float(np.max((np.abs(X) @ np.abs(W1).T + np.abs(B1)) @ np.abs(W2).T))
 """Error of a logit: so many roundings of the same sum taken of absolute values."""
+
+
+def _top(W: Any, k: int) -> list[Any]:
+    found = matrices.top_singular_values(W, k)
+    product = (found.left * found.values[None, :]) @ found.right.T
+    return [found.values, product, found.errors.tolist(), found.residuals.tolist()]
 
 
 def _network(place: Place) -> networks.Network:
@@ -110,6 +121,19 @@ CASES: dict[str, Case] = {
         lambda p: matrices.spectrum(p.put(WIDE), method="svd").values, slack=SPECTRAL
     ),
     "matrices.spectrum/square": Case(lambda p: matrices.spectrum(p.put(SQUARE), 2).values, slack=SPECTRAL),
+    # The Krylov space becomes the whole one, so that only rounding is left. The signs of singular vectors are
+    # free: what is compared is the matrix that they make up, which turns by eps over relative gaps above 1/10.
+    "matrices.singular_values/krylov": Case(
+        lambda p: matrices.singular_values(p.put(TALL), 2, method="krylov"), slack=SPECTRAL
+    ),
+    "matrices.top_singular_values/wide": Case(lambda p: _top(p.put(WIDE), 2), slack=10 * SPECTRAL),
+    "matrices.top_singular_values/all": Case(lambda p: _top(p.put(SQUARE), 6), slack=10 * SPECTRAL),
+    "matrices.top_singular_values/factored": Case(
+        lambda p: _top(matrices.Factored(p.put(TALL), p.put(W1.T)), 3), slack=10 * SPECTRAL * 4.0
+    ),
+    "matrices.top_singular_values/restarted": Case(
+        lambda p: matrices.top_singular_values(p.put(LARGE), 2).values, slack=SPECTRAL_LARGE
+    ),
     # A ratio of gaps: two subtractions of numbers up to 3 and one division, gaps of 0.5 and more.
     "matrices.spacing_ratios": Case(lambda p: matrices.spacing_ratios(p.put(VALUES)), slack=2 * 3 / 0.5 + 1),
     # The law is evaluated on the host; the values are held exactly.
@@ -229,6 +253,7 @@ HOST_ONLY = {
     "samples that are host numbers by contract": """
         matrices.null_singular_values matrices.spiked_singular_values matrices.Spiked.singular_values
         matrices.sample_edge matrices.count_singular_values
+        matrices.sample_action matrices.Action.kept matrices.Action.truncated
     """,
 }
 """Public names without a case, by the reason why they need none; methods of laws are of the second kind."""
