@@ -114,21 +114,6 @@ class TestWay:
             assert isinstance(drawn(n=32, **cell), way)
             assert drawn_by(CLAIM.cell(**cell)) == ("band" if way is implicit.ImplicitCase else "dense")
 
-    @pytest.mark.parametrize(
-        ("cell", "match"),
-        [
-            ({"noise": "uniform", "method": "band"}, "Gaussian noise only, not 'uniform'"),
-            ({"n": 16385, "method": "dense"}, "`n` must be 16384 at most where layers are drawn in full"),
-            ({"n": 10**6, "noise": "student-t:5"}, "16384 at most where layers have noise 'student-t:5'"),
-            ({"n": 10**8}, "`n` must be a number in"),
-            ({"method": "fast"}, "method"),
-            ({"noise": "gausian"}, "gaussian"),
-        ],
-    )
-    def test_layers_that_cannot_be_drawn(self, cell, match):
-        with pytest.raises(InvalidInput, match=match):
-            verify(CLAIM, **cell)
-
     def test_more_classes_than_neurons(self):
         with pytest.raises(InvalidInput, match="`classes` must be at most the width n = 16, not 17"):
             drawn(n=16, classes=17)
