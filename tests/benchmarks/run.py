@@ -1,4 +1,4 @@
-"""Time this package against the dense way, against the floor of LAPACK, and against other packages.
+"""Time this package against the dense way, against what LAPACK needs, and against other packages.
 
 Run ``python tests/benchmarks/run.py``; docs/benchmarks.md says how the measurements are made.
 """

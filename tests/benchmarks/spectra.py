@@ -62,7 +62,7 @@ def sterf_way(m: int, *, share: float = 1.0) -> Way:
     diagonal, above = rng.chisquare(2 * m - index), rng.chisquare(m - index[1:])
     main, off = diagonal + np.append(0.0, above), np.sqrt(diagonal[:-1] * above)
     solve = functools.partial(eigvalsh_tridiagonal, check_finite=False, lapack_driver="sterf")
-    return Way(name="LAPACK sterf alone", call=lambda: solve(main, off), share=share, kind="floor")
+    return Way(name="LAPACK sterf alone", call=lambda: solve(main, off), share=share, kind="yardstick")
 
 
 def numbers_way(m: int, *, normals: int = 0, share: float = 1.0) -> Way:
@@ -74,7 +74,7 @@ def numbers_way(m: int, *, normals: int = 0, share: float = 1.0) -> Way:
         rng.standard_normal(normals)
         return rng.standard_gamma(halves)
 
-    return Way(name="random numbers alone", call=call, share=share, kind="floor")
+    return Way(name="random numbers alone", call=call, share=share, kind="yardstick")
 
 
 def _null(m: int, trials: int) -> Way:
@@ -187,9 +187,9 @@ def spiked_ways(m: int, peers: Any) -> list[Way]:  # noqa: ARG001
 
 def one_spectrum_ways(m: int, peers: Any) -> list[Way]:  # noqa: ARG001
     """One spectrum with three spikes."""
-    floors = [sterf_way(m), numbers_way(m, normals=2 * m)]
+    yardsticks = [sterf_way(m), numbers_way(m, normals=2 * m)]
     dense = [dense_way(m, gram=True), dense_way(m, gram=False)]
-    return [_spiked(m, 1, 1), *floors, *(dense if m <= 4000 else [])]
+    return [_spiked(m, 1, 1), *yardsticks, *(dense if m <= 4000 else [])]
 
 
 BENCHES = (

@@ -52,8 +52,8 @@ def _ratio(facts: dict[str, float]) -> str:
 
 def _cells(other: dict[str, Any]) -> list[str]:
     said = [other["name"]]
-    if other["kind"] == "floor":
-        said.append("a floor")
+    if other["kind"] == "yardstick":
+        said.append("a yardstick")
     if other["share"] < 1 and other["kind"] != "ours":
         said.append(f"{_three(100 * other['share'])} % timed")
     if other["difference"] is not None:

@@ -23,8 +23,8 @@ class Way:
         those of the whole task: of a call, over the share.
     answer : callable
         Makes of what ``call`` returns the numbers that all ways must agree on.
-    kind : {"ours", "peer", "dense", "floor"}
-        A floor is a part of the task that cannot be left out.
+    kind : {"ours", "peer", "dense", "yardstick"}
+        A yardstick does a part of the task and no more.
     in_process : bool
         Whether the memory of this process is all that the call takes.
     """
