@@ -122,7 +122,7 @@ CASES: dict[str, Case] = {
     ),
     "matrices.spectrum/square": Case(lambda p: matrices.spectrum(p.put(SQUARE), 2).values, slack=SPECTRAL),
     # The Krylov space becomes the whole one, so that only rounding is left. The signs of singular vectors are
-    # free: what is compared is the matrix that they make up, which turns by eps over relative gaps above 1/10.
+    # free: what is compared is the matrix that they make up; it turns by eps over relative gaps above 1/10.
     "matrices.singular_values/krylov": Case(
         lambda p: matrices.singular_values(p.put(TALL), 2, method="krylov"), slack=SPECTRAL
     ),

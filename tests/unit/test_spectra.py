@@ -8,12 +8,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.sparse
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rmttheory.arrays import InvalidInput, RmtError, Stream
 from rmttheory.matrices import (
+    Factored,
     MarchenkoPastur,
     Spiked,
     kolmogorov_distance,
+    krylov,
     null_singular_values,
     singular_values,
     spacing_ratios,
@@ -47,7 +52,7 @@ SPECTRA = {
 
 @pytest.mark.parametrize("name", SPECTRA)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("method", ["auto", "svd", "gram"])
+@pytest.mark.parametrize("method", ["auto", "svd", "gram", "krylov"])
 def test_the_claimed_accuracy_holds(name, dtype, method):
     shape, W = SPECTRA[name]
     W = W.astype(dtype)
@@ -97,7 +102,7 @@ def test_without_double_precision_nearly_square_goes_to_svd(require):
     assert spectrum(W).method == "gram"
 
 
-@pytest.mark.parametrize("method", ["auto", "svd", "gram"])
+@pytest.mark.parametrize("method", ["auto", "svd", "gram", "krylov"])
 @pytest.mark.parametrize("scale", [1e-200, 1e-160, 1e150, 1e300])
 def test_squares_neither_overflow_nor_vanish(method, scale):
     W = np.diag([3.0, 2.0, 1.0]) * scale
@@ -108,10 +113,70 @@ def test_squares_neither_overflow_nor_vanish(method, scale):
     np.testing.assert_allclose(singular_values(small, method=method), np.diag(small), rtol=8 * EPS32)
 
 
-def test_top_values():
+@pytest.mark.parametrize("method", ["gram", "svd", "auto"])
+def test_top_values(method):
     _, W = SPECTRA["bulk"]
-    np.testing.assert_array_equal(spectrum(W, 3).values, spectrum(W).values[:3])
-    assert spectrum(W, 1).accuracy <= spectrum(W).accuracy
+    np.testing.assert_array_equal(spectrum(W, 3, method=method).values, spectrum(W, method=method).values[:3])
+    assert spectrum(W, 1, method=method).accuracy <= spectrum(W, method=method).accuracy
+
+
+LARGE = Spiked((1600, 1550), (2.5,)).sample(1).W
+
+
+def test_few_values_of_a_large_matrix_come_from_products():
+    found, all_of_them = spectrum(LARGE, 1), spectrum(LARGE)
+    assert found.method == "krylov"
+    assert found.why == "1 of 1550 values take few products with the matrix."
+    assert all_of_them.method == "gram"
+    assert spectrum(LARGE[:1500, :1400], 1).method == "gram"  # 1400^2 < 1500 * 1500
+    assert spectrum(LARGE, 3).method == "gram"
+    assert abs(found.values[0] - all_of_them.values[0]) <= found.accuracy + all_of_them.accuracy
+    assert found.accuracy <= 1.1e-12 * found.values[0]
+
+
+def test_products_that_do_not_converge_give_way_to_the_gram_matrix(monkeypatch):
+    limits = []
+
+    def give_up(W, k, *, limit):
+        limits.append(limit)
+        return krylov.attempt(W, k, limit=1)
+
+    monkeypatch.setattr(spectra, "attempt", give_up)
+    assert spectrum(LARGE, 1).method == "gram"
+    assert limits == [174]
+
+
+def test_what_is_only_multiplied():
+    A, B = Stream(1).normal((40, 3)), Stream(2).normal((3, 30))
+    sparse = scipy.sparse.csr_array(A @ B)
+    expected = np.linalg.svd(A @ B)[1][:2]
+    for W in (Factored(A, B), sparse):
+        found = spectrum(W, 2)
+        assert found.method == "krylov"
+        np.testing.assert_allclose(found.values, expected, rtol=1e-12)
+        np.testing.assert_array_equal(singular_values(W, 2, method="krylov"), found.values)
+        with pytest.raises(InvalidInput, match="is only multiplied: give `k`"):
+            spectrum(W)
+        with pytest.raises(InvalidInput, match="is only multiplied: give `k`"):
+            spectrum(W, 2, method="gram")
+
+
+@given(
+    n=st.integers(1, 60),
+    m=st.integers(1, 60),
+    k=st.integers(1, 60),
+    decay=st.floats(0, 12),
+    exponent=st.integers(-500, 500),
+    seed=st.integers(0, 2**32 - 1),
+    method=st.sampled_from(["auto", "gram", "svd", "krylov"]),
+)
+def test_the_claimed_accuracy_holds_for_any_shape_and_decay(n, m, k, decay, exponent, seed, method):
+    """Against known values: the error stays within the one claimed and that of making the matrix."""
+    p = min(n, m)
+    s = np.geomspace(1, 10.0**-decay, p) * 2.0**exponent
+    found = spectrum(with_values(s, (n, m), seed), min(k, p), method=method)
+    own = 4 * (math.sqrt(n) + math.sqrt(m)) * EPS * s[0]
+    assert np.max(np.abs(found.values - s[: min(k, p)])) <= found.accuracy + own
 
 
 @pytest.mark.parametrize(("method", "routine"), [("gram", "eigvalsh"), ("svd", "svdvals")])
