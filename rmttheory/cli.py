@@ -64,6 +64,7 @@ def app() -> None:
 @click.option(
     "--replay", metavar="FILE", help="Draw the trial of a counterexample file again, and nothing else."
 )
+@click.option("--dense", is_flag=True, help=DENSE)
 @_parallel
 @_shared
 def verify(
@@ -71,6 +72,7 @@ def verify(
     preset: str,
     data: str | None,
     widths: str,
+    dense: bool,
     out: str | None,
     replay: str | None,
     jobs: int | None,
@@ -84,7 +86,12 @@ def verify(
         return _replay(replay, as_json=as_json, quiet=quiet)
     from rmttheory.studies.parsing import parse_counts
     from rmttheory.studies.pool import usable_cores
-    from rmttheory.studies.tables import summary, vacuous_sentences
+    from rmttheory.studies.tables import (
+        left_out_sentences,
+        path_sentence,
+        summary,
+        vacuous_sentences,
+    )
     from rmttheory.studies.terminal import print_verdicts, watching
     from rmttheory.studies.verification import verify_suite
 
@@ -97,13 +104,16 @@ def verify(
             alpha=alpha,
             data=data,
             widths=parse_counts(widths, "n"),
+            dense=dense,
             out=out,
             watcher=watcher,
         )
     if not as_json and not quiet:
-        print_verdicts(result.run.verdicts)
-        for sentence in ("", *vacuous_sentences(result.run.verdicts), f"{summary(result.run.verdicts)}."):
-            click.echo(sentence)
+        verdicts = result.run.verdicts
+        print_verdicts(verdicts)
+        sentences = (*vacuous_sentences(verdicts), *left_out_sentences(result.run.left_out))
+        ends = f"{summary(verdicts)}. {path_sentence(verdicts)}".rstrip()
+        click.echo("\n".join(["", *sentences, ends]))
     return _end(result, as_json=as_json, quiet=quiet)
 
 
@@ -112,23 +122,36 @@ def verify(
     short_help="Judge broken variants, each of which must be refuted.",
 )
 @click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--dense", is_flag=True, help=DENSE)
 @_parallel
 @_shared
 def controls(
-    ids: tuple[str, ...], jobs: int | None, alpha: float, seed: int, as_json: bool, quiet: bool
+    ids: tuple[str, ...],
+    dense: bool,
+    jobs: int | None,
+    alpha: float,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Judge broken variants of claims: if one is not refuted, the evidence for its claim is worth nothing."""
     from rmttheory.studies.pool import usable_cores
+    from rmttheory.studies.tables import path_sentence
     from rmttheory.studies.terminal import print_controls, watching
     from rmttheory.studies.verification import verify_controls
 
     with watching(quiet=quiet) as watcher:
         result = verify_controls(
-            ids, seed=seed, workers=usable_cores() if jobs is None else jobs, alpha=alpha, watcher=watcher
+            ids,
+            seed=seed,
+            workers=usable_cores() if jobs is None else jobs,
+            alpha=alpha,
+            dense=dense,
+            watcher=watcher,
         )
     if not as_json and not quiet:
         print_controls(result.run.verdicts)
-        click.echo(f"\n{result.controls_sentence}")
+        click.echo(f"\n{result.controls_sentence} {path_sentence(result.run.verdicts)}".rstrip())
     status = _end(result, as_json=as_json, quiet=quiet)
     return status if status > 1 else int(not result.all_refuted)
 

@@ -85,15 +85,15 @@ class Ladder:
         )
 
 
-def plan_ladders(ids: tuple[str, ...], *, seed: int, alpha: float) -> tuple[Ladder, ...]:
+def plan_ladders(ids: tuple[str, ...], *, seed: int, alpha: float, dense: bool = False) -> tuple[Ladder, ...]:
     """Return the ladders to be shown beside the claims ``ids``, or beside all of them."""
     if LADDER not in (ids or registry()):
         return ()
-    claim = find_claim(LADDER)
+    claim, method = find_claim(LADDER), {"method": "dense"} if dense else {}
     return tuple(
         Ladder(
             label=f"{kind} readout",
-            cells=tuple(claim.cell(n=width, readout=kind) for width in WIDTHS),
+            cells=tuple(claim.cell(n=width, readout=kind, **method) for width in WIDTHS),
             trials=TRIALS,
             seed=seed,
             alpha=alpha,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from rmttheory.arrays import InvalidInput, check_choice, check_count, check_inte
 from rmttheory.studies.curves import Curve, limit_curve
 from rmttheory.studies.pool import Task
 from rmttheory.studies.tables import odd_values
-from rmttheory.theorem.claims import Cell, Claim, claims, find_claim
+from rmttheory.theorem.claims import METHOD, Cell, Claim, claims, find_claim
 from rmttheory.theorem.judging import SUITE_LEVEL, Trials, judge, judge_proof, plan_trials, run_trials
 from rmttheory.theorem.verdicts import Verdict
 
@@ -73,6 +73,24 @@ class Job:
         return Judged(verdict=verdict, curve=curve)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """A claim that is not judged in some cell, and why it cannot be.
+
+    Attributes
+    ----------
+    claim : str
+        An id, or ``id/control``.
+    cell : mapping
+        The parameters that were asked for; the others are typical.
+    why : str
+    """
+
+    claim: str
+    cell: Cell
+    why: str
+
+
 def plan(
     ids: Iterable[str] = (),
     *,
@@ -80,9 +98,10 @@ def plan(
     alpha: float = SUITE_LEVEL,
     seed: int = 0,
     widths: tuple[int, ...] = (),
+    dense: bool = False,
     shares: int = 0,
 ) -> tuple[Job, ...]:
-    """Return the jobs that judge the claims ``ids``, or every registered one.
+    """Return the jobs that judge the claims ``ids``, or every registered one that can be as asked.
 
     Parameters
     ----------
@@ -95,24 +114,31 @@ def plan(
     seed : int
     widths : tuple of int
         Replaces the width ``n``: one value for the claims at one width, three or more for those along a
-        ladder. Claims of the other sort keep theirs.
+        ladder. Claims without a width are judged as they are; for the rest see `left_out`.
+    dense : bool
+        Draw layers in full where there is another way.
     shares : int
         Shares of the level kept for what is judged besides.
 
     Raises
     ------
     InvalidInput
-        For an unknown claim or preset, a level outside (0, 1/2), or widths that no claim takes.
+        For an unknown claim or preset, a level outside (0, 1/2), or widths that no claim, or a claim in
+        ``ids``, can have.
     """
     check_choice(preset, "preset", EFFORT)
     check_interval(alpha, "alpha", low=0, high=0.5)
     check_count(seed, "seed", low=0)
-    chosen = [find_claim(name) for name in dict.fromkeys(ids)] or list(claims())
-    cells = [(claim, cell) for claim in chosen for cell in _cells(claim, preset, widths)]
-    if widths and not any(_width_of(claim, widths) for claim in chosen):
-        given = ", ".join(map(str, widths))
-        wanted = "a claim at one width takes one value of `n`, a limit statement takes at least 3"
-        msg = f"None of these claims takes the width {given}: {wanted}."
+    ids = tuple(ids)
+    cells = []
+    for claim in _chosen(ids):
+        fitting, rest = _cells(claim, preset, widths, dense=dense)
+        if ids and not fitting:
+            msg = f"{claim.id} cannot be judged{_at(widths)}: {rest[0].why}"
+            raise InvalidInput(msg)
+        cells += [(claim, cell) for cell in fitting]
+    if widths and not any("n" in cell for _, cell in cells):
+        msg = f"{'None of these' if ids else 'No'} claims can be judged{_at(widths)}."
         raise InvalidInput(msg)
     share = alpha / (len(cells) + shares)
     return tuple(
@@ -127,14 +153,40 @@ def plan(
     )
 
 
-def plan_controls(ids: Iterable[str] = (), *, alpha: float = SUITE_LEVEL, seed: int = 0) -> tuple[Job, ...]:
+def left_out(
+    ids: Iterable[str] = (), *, preset: str = "quick", widths: tuple[int, ...] = (), dense: bool = False
+) -> tuple[LeftOut, ...]:
+    """Return the cells of `plan` in which claims cannot be judged at these widths, or drawn in full."""
+    return tuple(
+        one for claim in _chosen(tuple(ids)) for one in _cells(claim, preset, widths, dense=dense)[1]
+    )
+
+
+def control_ids(ids: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return every control of the claims ``ids``, as ``claim/control``; single ones stay as they are.
+
+    Raises
+    ------
+    InvalidInput
+        For an unknown claim or control.
+    """
+    names: list[str] = []
+    for name in ids or [claim.id for claim in claims()]:
+        claim = find_claim(name)
+        names += [f"{name}/{control}" for control in claim.controls] or [name] * ("/" in name)
+    return tuple(names)
+
+
+def plan_controls(
+    ids: Iterable[str] = (), *, alpha: float = SUITE_LEVEL, seed: int = 0, dense: bool = False
+) -> tuple[Job, ...]:
     """Return the jobs that judge every control of the claims ``ids``; each must be refuted.
 
     Parameters
     ----------
     ids : iterable of str
         Claims, all of whose controls are meant, or single controls as ``claim/control``.
-    alpha, seed : float, int
+    alpha, seed, dense
         As for `plan`.
 
     Raises
@@ -142,28 +194,44 @@ def plan_controls(ids: Iterable[str] = (), *, alpha: float = SUITE_LEVEL, seed: 
     InvalidInput
         For an unknown claim or control, or a level outside (0, 1/2).
     """
-    names = []
-    for name in ids or [claim.id for claim in claims()]:
-        claim = find_claim(name)
-        names += [f"{name}/{control}" for control in claim.controls] or [name] * ("/" in name)
-    return plan(names, alpha=alpha, seed=seed) if names else ()
+    names = control_ids(ids)
+    return plan(names, alpha=alpha, seed=seed, dense=dense) if names else ()
 
 
-def _cells(claim: Claim, preset: str, widths: tuple[int, ...]) -> list[dict[str, Any]]:
-    """Return the distinct cells of a preset, in its order."""
-    given = [{**cell, **_width_of(claim, widths)} for cell in claim.grids.get(preset, ({},))]
+def _chosen(ids: tuple[str, ...]) -> list[Claim]:
+    return [find_claim(name) for name in dict.fromkeys(ids)] or list(claims())
+
+
+def _cells(
+    claim: Claim, preset: str, widths: tuple[int, ...], *, dense: bool
+) -> tuple[list[dict[str, Any]], list[LeftOut]]:
+    """Return the distinct cells of a preset, in its order, and those that cannot be as asked."""
+    known = {parameter.name: parameter for parameter in claim.parameters}
+    asked: dict[str, Any] = {"method": "dense"} if dense and METHOD.name in known else {}
+    if widths and "n" in known:
+        ladder = isinstance(known["n"].typical, tuple)
+        if ladder != (len(widths) > 1):
+            wanted = "of a limit takes three widths or more" if ladder else "at one width takes one"
+            why = f"A statement {wanted}."
+            return [], [LeftOut(claim=claim.id, cell={}, why=why)]
+        asked["n"] = widths if ladder else widths[0]
     cells: list[dict[str, Any]] = []
-    for cell in (claim.cell(**overrides) for overrides in given):
+    rest = []
+    for overrides in claim.grids.get(preset, ({},)):
+        try:
+            cell = claim.cell(**{**overrides, **asked})
+        except InvalidInput as error:
+            if not asked:
+                raise
+            rest.append(LeftOut(claim=claim.id, cell={**overrides, **asked}, why=str(error)))
+            continue
         if cell not in cells:
             cells.append(cell)
-    return cells
+    return cells, rest
 
 
-def _width_of(claim: Claim, widths: tuple[int, ...]) -> Mapping[str, Any]:
-    for parameter in claim.parameters:
-        if parameter.name == "n" and widths and isinstance(parameter.typical, tuple) == (len(widths) > 1):
-            return {"n": widths if len(widths) > 1 else widths[0]}
-    return {}
+def _at(widths: tuple[int, ...]) -> str:
+    return f" at width {', '.join(f'{width:,}' for width in widths)}" if widths else ""
 
 
 def _measure(name: str, cell: Cell, seed: int, start: int, stop: int) -> Trials:

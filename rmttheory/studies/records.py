@@ -16,6 +16,7 @@ import rmttheory
 from rmttheory.arrays import InvalidInput, RmtError
 from rmttheory.networks.files import write_whole
 from rmttheory.studies.curves import Curve
+from rmttheory.studies.grid import LeftOut
 from rmttheory.studies.pool import one_blas_thread
 from rmttheory.studies.trained import NetworkStudy
 from rmttheory.theorem.claims import find_claim
@@ -106,6 +107,8 @@ class Run:
         Of the claims first, then of the trained network.
     curves : tuple of Curve
         Truth, and bound where there is one, along ladders of widths.
+    left_out : tuple of LeftOut
+        What was asked for and cannot be judged, with the reasons.
     network : NetworkStudy or None
     partial : bool
         Whether something planned is missing.
@@ -121,6 +124,7 @@ class Run:
     shares: int
     verdicts: tuple[Verdict, ...]
     curves: tuple[Curve, ...]
+    left_out: tuple[LeftOut, ...] = ()
     network: NetworkStudy | None
     partial: bool
     started: str
@@ -146,6 +150,8 @@ class Run:
             "curves": self.curves,
             "network": self.network,
         }
+        if self.left_out:
+            document["left_out"] = self.left_out
         return {name: plain(value) for name, value in document.items()}
 
     def to_json(self) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rmttheory.studies.style import number
 from rmttheory.theorem.claims import registry
 from rmttheory.theorem.verdicts import Kind, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from rmttheory.studies.grid import LeftOut
 
 HEADINGS = ("claim", "kind", "verdict", "trials", "violations", "upper limit", "tightness")
 
@@ -68,9 +71,7 @@ def cell_text(verdict: Verdict, *, brief: bool = False) -> str:
 
 def odd_values(verdict: Verdict) -> str:
     """Return the parameters that differ from the claim's typical ones, such as "n=128"."""
-    claim = registry().get(verdict.claim.partition("/")[0])
-    typical = {p.name: p.typical for p in claim.parameters} if claim else {}
-    return cell_values({name: value for name, value in verdict.cell.items() if typical.get(name) != value})
+    return cell_values(_odd(verdict.claim, verdict.cell))
 
 
 def cell_values(cell: Mapping[str, Any]) -> str:
@@ -85,6 +86,27 @@ def vacuous_sentences(verdicts: Iterable[Verdict]) -> list[str]:
         for verdict in verdicts
         if verdict.outcome is Outcome.VACUOUS
     ]
+
+
+def left_out_sentences(rest: Iterable[LeftOut]) -> list[str]:
+    """Say what is not judged, one sentence for each reason."""
+    names: dict[str, list[str]] = {}
+    for one in rest:
+        odd = _odd(one.claim, one.cell).items()
+        where = cell_values({name: value for name, value in odd if name not in ("n", "method")})
+        names.setdefault(one.why, []).append(f"{one.claim} ({where})" if where else one.claim)
+    return [f"Left out: {', '.join(dict.fromkeys(claims))}. {why}" for why, claims in names.items()]
+
+
+def path_sentence(verdicts: Iterable[Verdict]) -> str:
+    """Say for how many verdicts layers were drawn without the matrix, and in full; empty for neither."""
+    found = [verdict.path for verdict in verdicts]
+    band, dense = found.count("band"), found.count("dense")
+    if not band + dense:
+        return ""
+    if not band * dense:
+        return f"Layers were drawn {'without the matrix' if band else 'in full'}."
+    return f"Layers were drawn without the matrix for {band} verdicts and in full for {dense}."
 
 
 def summary(verdicts: Iterable[Verdict]) -> str:
@@ -113,6 +135,12 @@ def claim_list() -> list[dict[str, Any]]:
         }
         for claim in registry().values()
     ]
+
+
+def _odd(name: str, cell: Mapping[str, Any]) -> dict[str, Any]:
+    claim = registry().get(name.partition("/")[0])
+    typical = {p.name: p.typical for p in claim.parameters} if claim else {}
+    return {name: value for name, value in cell.items() if typical.get(name) != value}
 
 
 def _row(verdict: Verdict) -> Row:

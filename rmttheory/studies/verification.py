@@ -12,9 +12,10 @@ from typing import Any
 from rmttheory.arrays import RmtError, check_count
 from rmttheory.networks.datasets import load_dataset
 from rmttheory.studies.curves import Curve, plan_ladders
-from rmttheory.studies.grid import Job, Judged, plan, plan_controls
+from rmttheory.studies.grid import Job, Judged, left_out, plan, plan_controls
 from rmttheory.studies.records import Folder, NotWritten, Run, counterexample
 from rmttheory.studies.runner import Watcher, Work, run
+from rmttheory.studies.tables import left_out_sentences
 from rmttheory.studies.trained import NetworkStudy, NetworkWork
 from rmttheory.theorem.judging import SUITE_LEVEL
 from rmttheory.theorem.verdicts import Outcome, Verdict
@@ -96,6 +97,7 @@ def verify_suite(
     alpha: float = SUITE_LEVEL,
     data: str | None = None,
     widths: tuple[int, ...] = (),
+    dense: bool = False,
     out: str | None = None,
     watcher: Watcher | None = None,
 ) -> Verification:
@@ -105,7 +107,7 @@ def verify_suite(
     ----------
     ids : iterable of str
         Claims; none means every one.
-    preset, seed, alpha, widths
+    preset, seed, alpha, widths, dense
         As for `plan`.
     workers : int
         Processes; what is found does not depend on their number.
@@ -124,10 +126,13 @@ def verify_suite(
     ids, watcher = tuple(ids), watcher or Watcher()
     check_count(workers, "jobs")
     network = data is not None or not ids
-    jobs = plan(ids, preset=preset, alpha=alpha, seed=seed, widths=widths, shares=int(network))
-    works: list[Work] = [*jobs, *plan_ladders(ids, seed=seed, alpha=jobs[0].alpha)]
+    jobs = plan(ids, preset=preset, alpha=alpha, seed=seed, widths=widths, dense=dense, shares=int(network))
+    rest = left_out(ids, preset=preset, widths=widths, dense=dense)
+    works: list[Work] = [*jobs, *plan_ladders(ids, seed=seed, alpha=jobs[0].alpha, dense=dense)]
     loaded = load_dataset(data or DATA).describe() if network else ""
     folder = Folder(out) if out else None
+    for sentence in left_out_sentences(rest):
+        watcher.note(sentence)
     if network:
         watcher.note(loaded)
         works.append(NetworkWork(data=data or DATA, seed=seed, alpha=jobs[0].alpha))
@@ -137,6 +142,7 @@ def verify_suite(
         "alpha": alpha,
         "shares": len(jobs) + network,
         "workers": workers,
+        "left_out": rest,
     }
     return _carry_out(works, _Keeper(works, facts, folder), watcher)
 
@@ -147,6 +153,7 @@ def verify_controls(
     seed: int = 0,
     workers: int = 1,
     alpha: float = SUITE_LEVEL,
+    dense: bool = False,
     watcher: Watcher | None = None,
 ) -> Verification:
     """Judge the broken variants of claims, each of which must be refuted.
@@ -155,7 +162,7 @@ def verify_controls(
     ----------
     ids : iterable of str
         Claims or single controls, as ``claim/control``; none means every one.
-    seed, workers, alpha, watcher
+    seed, workers, alpha, dense, watcher
         As for `verify_suite`.
 
     Raises
@@ -164,7 +171,7 @@ def verify_controls(
         If an argument cannot be used.
     """
     check_count(workers, "jobs")
-    jobs = plan_controls(ids, alpha=alpha, seed=seed)
+    jobs = plan_controls(ids, alpha=alpha, seed=seed, dense=dense)
     facts = {"seed": seed, "preset": "controls", "alpha": alpha, "shares": len(jobs), "workers": workers}
     return _carry_out(list(jobs), _Keeper(jobs, facts, None), watcher or Watcher())
 

@@ -14,7 +14,7 @@ import pytest
 from rmttheory import __version__
 from rmttheory.theorem.claims import claims
 
-COMMANDS = ("verify", "controls", "claims", "spectrum", "train")
+COMMANDS = ("verify", "controls", "claims", "spectrum", "edge", "train")
 
 
 def test_version(run):
@@ -108,6 +108,57 @@ def test_spectrum_says_what_was_predicted_and_seen(run, tmp_path):
     assert found["seen"] == [pytest.approx(found["predicted"][0], abs=0.3)]
 
 
+def test_spectrum_says_how_it_was_drawn(run):
+    for options, line, path in (
+        ((), "drawn without the matrix, from the same law", "band"),
+        (("--dense",), "drawn in full", "dense"),
+        (("--noise", "rademacher"), "drawn in full", "dense"),
+    ):
+        assert run("spectrum", "--shape", "60x90", *options)[1].splitlines()[1] == line
+        assert json.loads(run("spectrum", "--shape", "60x90", *options, "--json")[1])["path"] == path
+
+
+def test_edge_of_a_matrix_that_cannot_exist(run):
+    asked = (
+        "edge",
+        "--rows",
+        "1e9",
+        "--aspect",
+        "0.5",
+        "--spikes",
+        "1.1,0.5",
+        "--trials",
+        "3",
+        "--seed",
+        "4",
+    )
+    status, out, err = run(*asked)
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith("Gaussian noise, 1,000,000,000 x 500,000,000, 2 spikes")
+    assert "without the matrix" in lines[1]
+    assert lines[4].split()[:4] == ["value", "mean", "s.e.", "sd"]
+    assert lines[5].startswith("1      1.7672")
+    assert lines[6].startswith("2      1.70710")
+    assert "spike 0.5 is SUBCRITICAL" in out
+    document = json.loads(run(*asked, "--json")[1])
+    assert [document[name] for name in ("rows", "columns", "seed")] == [10**9, 5 * 10**8, 4]
+    assert [len(one["draws"]) for one in document["values"]] == [3, 3, 3]
+    (first, hidden) = document["overlaps"]
+    assert (first["status"], hidden["status"]) == ("supercritical", "subcritical")
+    assert f"{first['left']['mean']:.5f}" in out
+
+
+@pytest.mark.parametrize("rows", ["1000000", "1_000_000", "1e6", " 1E+6"])
+def test_whole_numbers_as_people_write_them(run, rows):
+    document = json.loads(run("edge", "--rows", rows, "--columns", "2e6", "--trials", "1e0", "--json")[1])
+    assert (document["rows"], document["columns"]) == (10**6, 2 * 10**6)
+
+
+def test_quiet_edge(run):
+    assert run("edge", "--rows", "100", "--trials", 2, "--quiet") == (0, "", "")
+
+
 def test_spectrum_without_spikes(run):
     status, out, _ = run("spectrum", "--shape", "60x90")
     assert status == 0
@@ -154,7 +205,29 @@ BAD = {
     "shape negative": (("spectrum", "--shape", "-4x5"), "`shape` must be rows x columns in whole numbers"),
     "shape not whole": (("spectrum", "--shape", "4.5x5"), "such as 4000x2000, not '4.5x5'"),
     "shape not NxM": (("spectrum", "--shape", "4000"), "such as 4000x2000, not '4000'"),
-    "shape too large": (("spectrum", "--shape", "9000000x9000000", "--spikes", "2"), "GiB"),
+    "spectrum too long": (("spectrum", "--shape", "9000000x9000000", "--spikes", "2"), "about 19 days"),
+    "shape too large": (("spectrum", "--shape", "9000000x9000000", "--dense"), "GiB"),
+    "noisy shape too large": (("spectrum", "--shape", "1000000x1000000", "--noise", "uniform"), "GiB"),
+    "rows missing": (("edge",), "Missing option '--rows'"),
+    "rows no number": (("edge", "--rows", "1e"), "such as 1000000 or 1e6, not '1e'"),
+    "rows not whole": (("edge", "--rows", "1.5"), "`rows` must be a whole number"),
+    "rows without end": (("edge", "--rows", "1e999999999"), "`rows` must be a whole number"),
+    "rows infinite": (("edge", "--rows", "inf"), "`rows` must be a whole number"),
+    "rows 0": (("edge", "--rows", "0"), "`rows` must be a whole number >= 1, not 0"),
+    "rows too many": (("edge", "--rows", "1e16"), "at most 1e15 rows and columns"),
+    "columns twice": (("edge", "--rows", "9", "--columns", "9", "--aspect", "1"), "not both"),
+    "no column": (
+        ("edge", "--rows", "9", "--aspect", "1e-9"),
+        "`aspect` must leave a column or more of 9 rows",
+    ),
+    "aspect NaN": (("edge", "--rows", "9", "--aspect", "nan"), "`aspect` must be a number in"),
+    "top too many": (("edge", "--rows", "9", "--top", "10"), "`top` must be at most 9"),
+    "trials 0": (("edge", "--rows", "9", "--trials", "0"), "`trials` must be a whole number >= 1"),
+    "edge too large": (("edge", "--rows", "1e9", "--top", "1e4", "--spikes", "2"), "GiB of memory"),
+    "edge too long": (("edge", "--rows", "1e9", "--trials", "1e9"), "Ask for fewer"),
+    "width too large": (("verify", "margin_stability", "--n", "1e6"), "at width 1,000,000: `n` must be"),
+    "width for no ladder": (("verify", "bgn_outlier", "--n", "64"), "takes three widths or more"),
+    "dense too wide": (("verify", "finite_confidence", "--n", "1e6", "--dense"), "drawn in full"),
     "spike not a number": (("spectrum", "--shape", "4x4", "--spikes", "1,x"), "`spikes` must be numbers"),
     "spike NaN": (
         ("spectrum", "--shape", "4x4", "--spikes", "nan"),

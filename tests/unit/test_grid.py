@@ -8,8 +8,10 @@ import pytest
 from toy_claims import EXACT, LIMIT, TAIL, TOYS
 
 from rmttheory.arrays import InvalidInput
-from rmttheory.studies.grid import EFFORT, PIECES, plan, plan_controls
+from rmttheory.studies.curves import plan_ladders
+from rmttheory.studies.grid import EFFORT, PIECES, LeftOut, left_out, plan, plan_controls
 from rmttheory.studies.runner import run
+from rmttheory.studies.tables import left_out_sentences
 from rmttheory.theorem.claims import claims, registry
 from rmttheory.theorem.judging import Trials, plan_trials, run_trials, verify
 from rmttheory.theorem.verdicts import Outcome
@@ -57,10 +59,56 @@ def test_cells_of_one_claim_differ():
 
 @pytest.mark.usefixtures("toys")
 def test_widths_go_to_the_claims_that_take_them():
-    one = plan(["toy_exact", "toy_limit"], widths=(64,))
-    ladder = plan(["toy_exact", "toy_limit"], widths=(8, 16, 32))
-    assert [job.cell["n"] for job in one] == [64, (16, 64, 256, 1024)]
-    assert [job.cell["n"] for job in ladder] == [8, (8, 16, 32)]
+    (one,), (ladder,) = plan(["toy_exact"], widths=(64,)), plan(["toy_limit"], widths=(8, 16, 32))
+    assert (one.cell["n"], ladder.cell["n"]) == (64, (8, 16, 32))
+
+
+@pytest.mark.parametrize("widths", [(64,), (10**6,), (64, 128, 256), (10**4, 10**5, 10**6)])
+def test_without_ids_every_claim_is_judged_at_the_width_or_left_out_with_a_reason(widths):
+    """Claims that have no width are judged as they are."""
+    jobs, rest = plan(widths=widths), left_out(widths=widths)
+    cells = sum(max(1, len(claim.grids.get("quick", ({},)))) for claim in claims())
+    assert {job.claim for job in jobs} | {one.claim for one in rest} == {claim.id for claim in claims()}
+    wanted = widths if len(widths) > 1 else widths[0]
+    assert {job.cell["n"] for job in jobs if "n" in job.cell} == {wanted}
+    assert len(jobs) + len(rest) <= cells
+    for one in rest:
+        with pytest.raises(InvalidInput, match=f"{one.claim} cannot be judged at width {widths[0]:,}"):
+            plan([one.claim], widths=widths)
+
+
+def test_noise_that_needs_the_matrix_is_left_out_where_the_matrix_is_too_wide():
+    """The other cells of the same claim are judged, also when it is named."""
+    asked = {"preset": "standard", "widths": (10**6,)}
+    jobs, rest = plan(["finite_confidence"], **asked), left_out(["finite_confidence"], **asked)
+    assert {job.cell["noise"] for job in jobs} == {"gaussian"}
+    assert {one.cell.get("noise", "gaussian") for one in rest} <= {"rademacher", "uniform", "student-t:5"}
+    with pytest.raises(InvalidInput, match="drawn in full"):
+        plan(["finite_confidence"], widths=(10**6,), dense=True)
+    assert not left_out(["finite_confidence"], widths=(64,))
+
+
+def test_dense_reaches_every_claim_that_has_the_choice_and_no_other():
+    jobs = plan(dense=True, widths=(64,))
+    chosen = {job.claim for job in jobs if job.cell.get("method") == "dense"}
+    assert chosen == {job.claim for job in jobs if "method" in job.cell}
+    assert {"finite_confidence", "tw_edge"} <= chosen
+    assert {job.cell.get("method") for job in plan_controls(["finite_confidence"], dense=True)} == {"dense"}
+    ladders = plan_ladders((), seed=0, alpha=1e-6, dense=True)
+    assert {cell["method"] for ladder in ladders for cell in ladder.cells} == {"dense"}
+
+
+def test_reasons_for_what_is_left_out_are_said_once():
+    rest = [
+        LeftOut(claim="toy_exact", cell={"n": 5}, why="Too wide."),
+        LeftOut(claim="toy_tail", cell={"n": 5}, why="Too wide."),
+        LeftOut(claim="bema_level", cell={"n": 5, "level": 0.5}, why="Too wide."),
+        LeftOut(claim="toy_limit", cell={}, why="No ladder."),
+    ]
+    assert left_out_sentences(rest) == [
+        "Left out: toy_exact, toy_tail, bema_level (level=0.5). Too wide.",
+        "Left out: toy_limit. No ladder.",
+    ]
 
 
 @pytest.mark.usefixtures("toys")
@@ -74,8 +122,11 @@ def test_widths_go_to_the_claims_that_take_them():
         ({"alpha": 0.0}, "`alpha` must be a number in"),
         ({"alpha": float("nan")}, "`alpha` must be a number in"),
         ({"seed": -1}, "`seed` must be a whole number >= 0"),
-        ({"ids": ["toy_limit"], "widths": (64,)}, "takes the width 64"),
-        ({"ids": ["toy_exact"], "widths": (8, 16, 32)}, "takes the width 8, 16, 32"),
+        ({"ids": ["toy_limit"], "widths": (64,)}, "toy_limit cannot be judged at width 64: A statement of a"),
+        ({"ids": ["toy_exact"], "widths": (8, 16, 32)}, "at width 8, 16, 32: A statement at one width"),
+        ({"ids": ["toy_exact", "toy_limit"], "widths": (8,)}, "toy_limit cannot be judged at width 8"),
+        ({"ids": ["ce_lipschitz"], "widths": (64,)}, "None of these claims can be judged at width 64"),
+        ({"widths": (10**20,)}, "No claims can be judged at width 100,000"),
         ({"ids": ["toy_exact"], "widths": (0,)}, "`n` must be a number in"),
         ({"ids": ["toy_limit"], "widths": (8, 16)}, "ladder of 3 different widths"),
     ],

@@ -13,7 +13,7 @@ from toy_claims import EXACT, TOYS
 from rmttheory.studies import verification
 from rmttheory.studies.records import Folder, NotWritten
 from rmttheory.studies.report import RECONSTRUCTED, write_report
-from rmttheory.studies.tables import HEADINGS, rows, summary, vacuous_sentences
+from rmttheory.studies.tables import HEADINGS, path_sentence, rows, summary, vacuous_sentences
 from rmttheory.studies.verification import verify_controls, verify_suite
 from rmttheory.theorem.claims import registry
 from rmttheory.theorem.verdicts import Outcome
@@ -137,6 +137,32 @@ def test_a_partial_run_says_so(finished, tmp_path):
     write_report(dataclasses.replace(result.run, partial=True, verdicts=()), Folder(tmp_path))
     assert "was interrupted" in (tmp_path / "report.html").read_text("utf-8")
     assert "0 verdicts: nothing judged" in (tmp_path / "report.md").read_text("utf-8")
+
+
+def test_what_is_left_out_stands_in_the_document_and_on_both_pages(tmp_path):
+    from rmttheory.studies.grid import LeftOut
+
+    result = verify_suite(["toy_exact"])
+    rest = (LeftOut(claim="toy_tail", cell={"n": 10**6}, why="`n` must be smaller."),)
+    run = dataclasses.replace(result.run, left_out=rest)
+    assert "left_out" not in result.run.to_dict()
+    assert run.to_dict()["left_out"] == [
+        {"claim": "toy_tail", "cell": {"n": 10**6}, "why": "`n` must be smaller."}
+    ]
+    write_report(run, Folder(tmp_path))
+    for name in ("report.html", "report.md"):
+        assert "Left out: toy_tail. `n` must be smaller." in (tmp_path / name).read_text("utf-8")
+
+
+def test_how_layers_were_drawn_is_said_where_there_was_a_choice():
+    (verdict,) = verify_suite(["toy_exact"]).run.verdicts
+    band, dense = (dataclasses.replace(verdict, path=path) for path in ("band", "dense"))
+    assert path_sentence([verdict]) == ""
+    assert path_sentence([verdict, band]) == "Layers were drawn without the matrix."
+    assert path_sentence([verdict, dense]) == "Layers were drawn in full."
+    assert path_sentence([band, dense, band]) == (
+        "Layers were drawn without the matrix for 2 verdicts and in full for 1."
+    )
 
 
 def test_every_outcome_has_a_sentence_in_the_summary(finished):
