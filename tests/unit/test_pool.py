@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -41,6 +42,23 @@ def blas_threads() -> set[int]:
     return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
 
 
+def threads_that_work() -> int:
+    """Threads of this process that spend 20 ms or more while it multiplies and decomposes for a while."""
+
+    def spent() -> dict[str, int]:
+        found = {}
+        for path in Path("/proc/self/task").glob("*/schedstat"):
+            with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
+                found[path.parent.name] = int(path.read_text().split()[0])
+        return found
+
+    before, start = spent(), time.process_time()
+    W = np.random.default_rng(1).normal(size=(800, 600))
+    while time.process_time() - start < 0.2:
+        np.linalg.eigvalsh(W.T @ W)
+    return sum(spent_now - before.get(name, 0) >= 20_000_000 for name, spent_now in spent().items())
+
+
 def singular_values(seed: int) -> bytes:
     return np.linalg.svd(np.random.default_rng(seed).normal(size=(200, 150)), compute_uv=False).tobytes()
 
@@ -58,6 +76,16 @@ def test_linear_algebra_has_one_thread_in_every_process(
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
     with threadpool_limits(limits=2, user_api="blas"):
         assert [result for _, result in compute([(blas_threads, ())] * 2, workers=workers)] == [{1}, {1}]
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="reads /proc of Linux")
+def test_trials_side_by_side_keep_one_thread_busy_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only what the libraries say of themselves: the threads that the kernel saw working."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    with threadpool_limits(limits=2, user_api="blas"):
+        assert threads_that_work() == 2  # so the count can tell
+        for workers in (1, 2):
+            assert [n for _, n in compute([(threads_that_work, ())] * 2, workers=workers)] == [1, 1]
 
 
 def test_thread_limit_ends_with_its_context() -> None:
