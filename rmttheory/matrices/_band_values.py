@@ -1,4 +1,4 @@
-"""Singular values of upper bands, by the LAPACK path that is fastest for what is asked.
+"""Singular values of upper bands, by the path that is fastest for what is asked.
 
 A band is given by its columns: ``columns[j, q]`` is the entry of row ``j - r + q`` in column ``j``.
 """
@@ -11,27 +11,41 @@ from typing import Any
 import numpy as np
 
 from rmttheory.arrays import HostArray, Stream
+from rmttheory.matrices import _sturm
 from rmttheory.matrices._lapack import bidiagonal_of_band, bidiagonal_singular_values
 from rmttheory.matrices._leading import band_gram, leading_pairs
 
 # The Gram matrix gives a value s with an error of about eps s_1^2 / (2 s): 1e-13 s_1 there.
 _SMALL = 0.01
+_WORTH_COMPILING = 200  # values; below, LAPACK takes less than a millisecond
 
 
 def all_values(columns: HostArray, spread: float) -> HostArray:
     """All singular values, descending.
 
-    The eigenvalues of the Gram matrix cost least. Where the smallest value is lost by squaring, as of square
-    matrices (``spread`` guesses ``s_p / s_1``), the band itself is reduced to a bidiagonal, at 1.3 to 1.8
-    times the time: its values come with small relative errors, and for a bidiagonal to begin with that is
-    exact.
+    With Numba, from Sturm sequences on a bidiagonal to which the band has been reduced. Without, or where
+    they do not reach, LAPACK: the eigenvalues of the Gram matrix cost least. Where the smallest value is lost
+    by squaring, as of square matrices (``spread`` guesses ``s_p / s_1``), the band itself is reduced to a
+    bidiagonal, at 1.3 to 1.8 times the time: its values come with small relative errors, and for a
+    bidiagonal to begin with that is exact.
     """
+    if len(columns) >= _WORTH_COMPILING and _sturm.available():
+        values = _compiled_values(columns)
+        if values is not None:
+            return values
     if spread > 2.0 * _SMALL:
         squares = _gram_eigenvalues(band_gram(columns))
         if squares[-1] > _SMALL**2 * squares[0]:
             return np.sqrt(squares)
     bidiagonal = (columns[:, 1], columns[1:, 0]) if columns.shape[1] == 2 else bidiagonal_of_band(columns)
     return bidiagonal_singular_values(*bidiagonal)
+
+
+def _compiled_values(columns: HostArray) -> HostArray | None:
+    if columns.shape[1] == 2:
+        return _sturm.bidiagonal_singular_values(columns[:, 1], columns[1:, 0])
+    bidiagonal = _sturm.bidiagonal_of_band(columns) or bidiagonal_of_band(columns)
+    return _sturm.bidiagonal_singular_values(*bidiagonal)
 
 
 def _gram_eigenvalues(gram: HostArray) -> HostArray:
@@ -92,4 +106,5 @@ def _top_squares(gram: HostArray, k: int, shape: tuple[int, int], spikes: int) -
     if 8 * k >= p or p <= 400:
         return _gram_eigenvalues(gram)[:k]
     rng = Stream().child("start").generator()
-    return leading_pairs(gram, k, spikes=spikes, rng=rng, **top_of_noise(shape))[0]
+    top = top_of_noise(shape)
+    return leading_pairs(gram, k, spikes=spikes, rng=rng, edge=top["edge"], spacing=top["spacing"])[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from rmttheory.arrays import (
     check_shape,
     check_vector,
 )
+from rmttheory.matrices import _sturm
 from rmttheory.matrices._lapack import tridiagonal_counts
 from rmttheory.matrices.band import check_spikes, chi, leading_factor, triangular_factor
 
@@ -86,22 +88,63 @@ def count_singular_values(
     return counts
 
 
+_WORTH_COMPILING = 10**6  # rows times points; below, LAPACK takes some milliseconds
+_CERTAIN = 2.0**-40
+
+
 @dataclass(frozen=True, eq=False)
 class _Bordered:
-    """``W^T W`` as ``[[R^T R, K^T], [K, T]]``, ``T`` tridiagonal."""
+    """``W^T W`` as ``[[R^T R, K^T], [K, B^T B]]``, ``B`` an upper bidiagonal."""
 
     factor: HostArray
     """``R``, shape (r, r)."""
     border: HostArray
     """``K``, shape (p - r, r)."""
-    main: HostArray
-    off: HostArray
+    diagonal: HostArray
+    above: HostArray
+
+    @functools.cached_property
+    def main(self) -> HostArray:
+        """Diagonal of ``B^T B``."""
+        main: HostArray = self.diagonal**2
+        main[1:] += self.above**2
+        return main
+
+    @functools.cached_property
+    def off(self) -> HostArray:
+        """What stands beside it."""
+        off: HostArray = self.diagonal[:-1] * self.above
+        return off
 
     def count(self, squares: HostArray) -> HostArray:
         """How many eigenvalues lie at or below each point."""
+        if len(squares) * len(self.diagonal) >= _WORTH_COMPILING and _sturm.available():
+            counts = self._compiled_count(squares)
+            if counts is not None:
+                return counts
         counts = tridiagonal_counts(self.main, self.off, squares)
         if self.factor.size:
             counts += np.array([self._correction(float(x)) for x in squares], dtype=np.int64)
+        return counts
+
+    def _compiled_count(self, squares: HostArray) -> HostArray | None:
+        """At all points at once, without pivoting; where that may have decided a sign, again with it."""
+        result = _sturm.eliminated(self.diagonal, self.above, self.border, squares)
+        if result is None:
+            return None
+        counts, sums, weights = result
+        if not self.factor.size:
+            return counts
+        identity = np.eye(len(self.factor))
+        schur = self.factor.T @ self.factor - squares[:, None, None] * identity - sums
+        finite = np.isfinite(weights) & np.all(np.isfinite(schur), axis=(1, 2))
+        values = np.linalg.eigvalsh(np.where(finite[:, None, None], schur, identity))
+        size = weights + np.sum(self.factor**2) + squares
+        certain = finite & (np.min(np.abs(values), axis=1) > _CERTAIN * size)
+        negative = np.sum(values < 0.0, axis=1)
+        for i in np.flatnonzero(~certain):
+            negative[i] = self._correction(float(squares[i]))
+        counts += negative
         return counts
 
     def _correction(self, x: float) -> int:
@@ -127,10 +170,8 @@ def _draw(shape: tuple[int, int], spikes: HostArray, rng: np.random.Generator) -
     q = p - r
     index = np.arange(q)
     diagonal, above = chi(rng, n - index, (q,)), chi(rng, q - index[1:], (max(q - 1, 0),))
-    main, off = diagonal**2, diagonal[:-1] * above
-    main[1:] += above**2
     if not r:
-        return _Bordered(np.empty((0, 0)), np.empty((q, 0)), main, off)
+        return _Bordered(np.empty((0, 0)), np.empty((q, 0)), diagonal, above)
     lengths = chi(rng, n - r - np.arange(r), (1, r))
     factor = leading_factor(rng.standard_normal((1, 2, r, r)), lengths, spikes, n)[0]
     # The bidiagonal sees the other columns through a Haar frame: its first q rows, from normals and the
@@ -141,4 +182,4 @@ def _draw(shape: tuple[int, int], spikes: HostArray, rng: np.random.Generator) -
     frame = np.linalg.solve(whole.T, rows.T).T @ factor
     border = np.asfortranarray(diagonal[:, None] * frame)  # B^T F R
     border[1:] += above[:, None] * frame[:-1]
-    return _Bordered(factor, border, main, off)
+    return _Bordered(factor, border, diagonal, above)
