@@ -135,10 +135,13 @@ class _Basis:
         xp = namespace(Z)
         self.size = xp.max(xp.stack([self.size, xp.max(xp.abs(Z))]))
         noise = xp.finfo(Z.dtype).eps * xp.where(self.size > 0, self.size, xp.ones_like(self.size))
-        Q = Z.T + noise * xp.roll(fill[: Z.shape[0], :], self.blocks, axis=1).T
-        for _ in range(3):  # one more than "twice is enough": the first pass may leave rounding errors alone
+        H = rows @ Z.T
+        Q, _ = xp.linalg.qr(Z.T - rows.T @ H + noise * xp.roll(fill[: Z.shape[0], :], self.blocks, axis=1).T)
+        for _ in range(
+            2
+        ):  # "twice is enough" begins here: the first pass may leave nothing but rounding errors
             Q, _ = xp.linalg.qr(Q - rows.T @ (rows @ Q))
-        return rows @ Z.T, Q.T, Q.T @ Z.T
+        return H, Q.T, Q.T @ Z.T
 
     def project(self) -> tuple[HostArray, HostArray, HostArray, HostArray]:
         """Singular triplets of ``B`` and norms of their residuals: here alone the host waits."""
