@@ -22,11 +22,16 @@ import numpy as np
 from rmttheory.arrays import HostArray, Stream
 from rmttheory.networks.losses import margins
 from rmttheory.theorem.certificates import width_where_radius_speaks
-from rmttheory.theorem.claims import Cell, Claim, Control
+from rmttheory.theorem.claims import Cell, Claim, Control, Parameter
 from rmttheory.theorem.planted import INDEPENDENT_PATH, Planting
 from rmttheory.theorem.spiked import GAUSSIAN_LAW
 from rmttheory.theorem.statements.gaussian import logit_rounding, network_parameters
-from rmttheory.theorem.truncations import CLEAR_OF_THRESHOLD, TruncatedCase, draw_truncated
+from rmttheory.theorem.truncations import (
+    CLEAR_OF_THRESHOLD,
+    TruncatedCase,
+    draw_truncated,
+    lost_at_edge,
+)
 from rmttheory.theorem.verdicts import Band, Kind
 
 _OURS = "our reconstruction, with constants derived here"
@@ -229,4 +234,64 @@ PRUNING_THEOREM_ACCURACY = Claim(
     reconstructed=True,
 )
 
-CLAIMS = (PRUNING_THEOREM_CONFIDENCE, PRUNING_THEOREM_ACCURACY)
+_SHARES = {"bounded": 1.0, "standard": 0.5}
+"""Share of what a class direction loses that its logit does: a relu passes half of what all neurons carry."""
+
+
+def _error_of_change(case: TruncatedCase, *, change: float = 1.0, share: float | None = None) -> float:
+    """How far confidences are from falling by their limit, taken ``change`` times; largest over samples."""
+    p, (before, after) = case.planting, case.confidence
+    lost = (case.v @ p.V) * lost_at_edge(p.theta, case.g)
+    share = _SHARES[case.cell["readout"]] if share is None else share
+    fall = share * np.asarray(margins(lost, case.labels))
+    return float(np.max(np.abs(before - after - change * fall)))
+
+
+_LADDER = Parameter(name="n", meaning="width, a ladder", typical=(256, 1024, 4096, 16384), low=16, high=10**7)
+
+TRUNCATED_CONFIDENCE = Claim(
+    id="truncated_confidence",
+    kind=Kind.LIMIT,
+    statement=r"Truncation $W'$ of $W = S + R$ at the bulk edge lowers the classification confidence by a "
+    r"known amount: $\delta X(s, W) - \delta X(s, W') \to \rho\,b(\theta)\,(\alpha_C - \max_{j \ne C} \alpha_j)$ "
+    r"with error $O(n^{-1/2})$, where $\alpha = V^T v_s$, $b(\theta) = g^2/\theta^3$ if $\theta > \sqrt g$, "
+    r"else $\theta$, and $\rho = 1$ if class $k$ reads neuron $k$ alone, $1/2$ if it reads all of them.",
+    source="Derived here from Benaych-Georges and Nadakuditi (2012), Theorems 2.8 and 2.9",
+    hypotheses=_HYPOTHESES,
+    parameters=tuple(
+        replace(parameter, typical=4) if parameter.name == "classes" else parameter
+        for parameter in (_LADDER, *network_parameters()[1:])
+    ),
+    draw=draw_truncated,
+    left=_error_of_change,
+    rate=0.5,
+    trials=240,
+    loose_because="A limit has no right side to attain; its controls show that a wrong constant is refuted.",
+    controls={
+        "nothing is lost": Control(
+            breaks="Confidence is said to stay as it is: what truncation takes from the spikes is left out.",
+            changes={"left": functools.partial(_error_of_change, change=0.0)},
+            cell={"strength": 2.0, "n": (1024, 4096, 16384)},
+        ),
+        "no relu": Control(
+            breaks="A logit that reads all neurons is said to lose as much as one that reads its own.",
+            changes={"left": functools.partial(_error_of_change, share=1.0)},
+            cell={"readout": "standard", "strength": 2.0, "n": (1024, 4096, 16384)},
+        ),
+    },
+    grids={
+        "standard": (
+            {},
+            {"readout": "standard"},
+            {"strength": 1.6, "n": (1024, 4096, 16384, 65536)},
+            {"strength": 0.7, "n": (4096, 16384, 65536)},
+        ),
+        "full": tuple(
+            {"readout": kind, "strength": theta, "n": (4096, 16384, 65536, 262144)}
+            for kind in ("bounded", "standard")
+            for theta in (0.7, 1.6, 3.0)
+        ),
+    },
+)
+
+CLAIMS = (PRUNING_THEOREM_CONFIDENCE, PRUNING_THEOREM_ACCURACY, TRUNCATED_CONFIDENCE)
