@@ -138,7 +138,8 @@ def plan(
             raise InvalidInput(msg)
         cells += [(claim, cell) for cell in fitting]
     if widths and not any("n" in cell for _, cell in cells):
-        msg = f"{'None of these' if ids else 'No'} claims can be judged{_at(widths)}."
+        rule = "A statement at one width takes one value of `n`, one of a limit takes three or more."
+        msg = f"{'None of these' if ids else 'No'} claims can be judged{_at(widths)}. {rule}"
         raise InvalidInput(msg)
     share = alpha / (len(cells) + shares)
     return tuple(
@@ -231,7 +232,9 @@ def _cells(
 
 
 def _at(widths: tuple[int, ...]) -> str:
-    return f" at width {', '.join(f'{width:,}' for width in widths)}" if widths else ""
+    if len(widths) == 1:
+        return f" at width {widths[0]:,}"
+    return f" at widths {', '.join(map(str, widths))}" if widths else ""
 
 
 def _measure(name: str, cell: Cell, seed: int, start: int, stop: int) -> Trials:

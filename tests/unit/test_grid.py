@@ -73,7 +73,7 @@ def test_without_ids_every_claim_is_judged_at_the_width_or_left_out_with_a_reaso
     assert {job.cell["n"] for job in jobs if "n" in job.cell} == {wanted}
     assert len(jobs) + len(rest) <= cells
     for one in rest:
-        with pytest.raises(InvalidInput, match=f"{one.claim} cannot be judged at width {widths[0]:,}"):
+        with pytest.raises(InvalidInput, match=f"{one.claim} cannot be judged at width"):
             plan([one.claim], widths=widths)
 
 
@@ -123,7 +123,7 @@ def test_reasons_for_what_is_left_out_are_said_once():
         ({"alpha": float("nan")}, "`alpha` must be a number in"),
         ({"seed": -1}, "`seed` must be a whole number >= 0"),
         ({"ids": ["toy_limit"], "widths": (64,)}, "toy_limit cannot be judged at width 64: A statement of a"),
-        ({"ids": ["toy_exact"], "widths": (8, 16, 32)}, "at width 8, 16, 32: A statement at one width"),
+        ({"ids": ["toy_exact"], "widths": (8, 16, 32)}, "at widths 8, 16, 32: A statement at one width"),
         ({"ids": ["toy_exact", "toy_limit"], "widths": (8,)}, "toy_limit cannot be judged at width 8"),
         ({"ids": ["ce_lipschitz"], "widths": (64,)}, "None of these claims can be judged at width 64"),
         ({"widths": (10**20,)}, "No claims can be judged at width 100,000"),
