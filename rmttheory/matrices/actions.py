@@ -21,7 +21,7 @@ from rmttheory.arrays import (
 from rmttheory.matrices.band import chi, triangular_factor
 from rmttheory.matrices.edge_sampling import Top, TwoSidedBand, apply_band, settle
 
-_CHUNK = 2**14  # coordinates handled at a time
+_CHUNK = 2**14  # numbers handled at a time: larger temporaries are mapped afresh, at three times the cost
 _TOLERANCE = 1e-13  # move of a value, relative to the first, that counts as none
 _ORTHONORMAL = 1e-8  # entries of U^T U - 1
 _CONDITION = 1e-3  # relative to squared lengths: what a Gram matrix keeps to nearly full precision
@@ -276,7 +276,7 @@ def _realise(collected: HostArray, U: HostArray, stream: Stream) -> HostArray:
     squares, _, basis = _principal(normal.T, U)
     mixture = (basis.T / np.sqrt(squares)) @ factor
     along = collected[:r] - (U.T @ normal) @ mixture
-    for chunk in _chunks(n):
+    for chunk in _chunks(n, count):
         vectors[chunk] = normal[chunk] @ mixture + U[chunk] @ along
     return vectors.T
 
@@ -294,7 +294,7 @@ def _principal(rows: HostArray, frame: HostArray) -> tuple[HostArray, HostArray,
     if np.all(squares > _CONDITION):
         return squares, A, B
     gram = np.zeros_like(gram)
-    for chunk in _chunks(len(frame)):
+    for chunk in _chunks(len(frame), len(rows)):
         part = B @ rows[:, chunk] - (B @ along) @ frame[chunk].T
         gram += part @ part.T
     squares, outer, inner = _diagonalise(gram, np.diagonal(gram))
@@ -309,6 +309,7 @@ def _diagonalise(gram: HostArray, squares: HostArray) -> tuple[HostArray, HostAr
     return np.maximum(levels, 0.0), size[:, None] * turn, (turn / divisor[:, None]).T
 
 
-def _chunks(size: int) -> Iterator[slice]:
-    for start in range(0, size, _CHUNK):
-        yield slice(start, start + _CHUNK)
+def _chunks(size: int, width: int) -> Iterator[slice]:
+    step = max(1, _CHUNK // width)
+    for start in range(0, size, step):
+        yield slice(start, start + step)

@@ -98,8 +98,8 @@ def test_corners_that_hold_the_triplets(n, m):
     ],
 )
 def test_what_a_corner_leaves_out(n, m, spikes, k):
-    """``W^T u_j - s_j v_j`` is the unseen noise times the last coordinates of ``u_j``, which meet it: no more than
-    rounding, relative to the first value.
+    """``W^T u_j - s_j v_j`` is the unseen noise times the last coordinates of ``u_j``, which meet it: no more
+    than rounding, relative to the first value.
     """
     band = TwoSidedBand((n, m), math.sqrt(n) * np.array(spikes), k, Stream(11))
     top = settle(band, next(band.draw(1)), 0, 1e-13)
