@@ -65,7 +65,7 @@ def _draw(cell: Cell, stream: Stream, *, k: int | None = None) -> NullCase:
 
 def _draw_bulk(cell: Cell, stream: Stream) -> NullCase | CountedCase:
     model, method = _model(cell)
-    if method == "band":
+    if method == "band" and min(model.shape) > _LISTED:
         return CountedCase(shape=model.shape, noise=model.noise, stream=stream)  # type: ignore[arg-type]
     return _draw(cell, stream)
 
@@ -81,14 +81,16 @@ def _model(cell: Cell) -> tuple[Spiked, Any]:
 _STEPS = 1024
 """Steps of probability from one quantile of the law to the next, where distances are taken."""
 
+_LISTED = 500
+"""Values up to which a list, of cost p^2, takes less time than counts at all points, of cost p each."""
+
 
 def _distance(case: NullCase | CountedCase, *, transposed: bool = False) -> float:
     """Kolmogorov distance from the law, at most ``1 / _STEPS`` below the true one.
 
     It is taken at quantiles of the law. Between two of them both distribution functions grow by what they
     grow from the one to the other, the law's by ``1 / _STEPS``. The points are the same at every width, so
-    that the slope is that of the distance and not of a grid. Counting at all of them costs less than a list
-    of the values from about 170 values on, and at half a million it is what remains possible.
+    that the slope is that of the distance and not of a grid.
     """
     n, m = case.shape
     points, levels = _quantiles_of_bulk(n / m if transposed else m / n)
