@@ -138,6 +138,18 @@ def test_sparse_integers_and_empty_patterns():
     assert np.all(top_singular_values(scipy.sparse.csr_array((40, 30)), 2).values == 0.0)
 
 
+@pytest.mark.parametrize(
+    "diagonal",
+    [[3.0, 2.0, 1.0], [2.0] * 5 + [1.0] * 5, [1.0] * 50, [1.0]],
+    ids=["three", "two", "one", "single"],
+)
+@pytest.mark.parametrize("k", [1, 3, 7, 12])
+def test_blocks_that_lose_rank_among_exact_zeros(diagonal, k):
+    """Where all rounding errors lie among the vectors that are there, new ones need another source."""
+    s = np.r_[diagonal, np.zeros(50 - len(diagonal))]
+    check(scipy.sparse.diags_array(s), k, s)
+
+
 @pytest.mark.parametrize("k", [1, 5, 8])
 def test_factored(k):
     """Values beyond the rank are zero up to rounding."""
