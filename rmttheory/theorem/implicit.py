@@ -132,25 +132,20 @@ def draw_implicit(planting: Planting, cell: Any, stream: Stream) -> ImplicitCase
     images, energy, along = np.empty((len(inputs), n)), 0.0, np.zeros_like(signal)
     rng = stream.generator()
     for neurons in _blocks(n, inputs.shape[1]):
-        z = rng.standard_normal((neurons.stop - neurons.start, inputs.shape[1]))
-        np.matmul(deviation * inputs, z.T, out=images[:, neurons])
-        energy += float(np.vdot(z, z))
-        along += planting.U[neurons].T @ z
+        noise = rng.standard_normal((neurons.stop - neurons.start, inputs.shape[1]))
+        noise *= deviation
+        np.matmul(inputs, noise.T, out=images[:, neurons])
+        energy += float(np.vdot(noise, noise))
+        along += planting.U[neurons].T @ noise
     cross = float(np.sum(signal * along))
 
     rest = n * (n - inputs.shape[1])
     if rest:
         beyond = max(0.0, float(np.sum(planting.theta**2) - np.sum(signal**2)))
         normal = float(rng.standard_normal())
-        cross += math.sqrt(beyond) * normal
-        energy += normal**2 + float(rng.chisquare(rest - 1))
-    return ImplicitCase(
-        planting=planting,
-        cell=cell,
-        removed_images=images,
-        noise_energy=deviation**2 * energy,
-        cross=deviation * cross,
-    )
+        cross += deviation * math.sqrt(beyond) * normal
+        energy += deviation**2 * (normal**2 + float(rng.chisquare(rest - 1)))
+    return ImplicitCase(planting=planting, cell=cell, removed_images=images, noise_energy=energy, cross=cross)
 
 
 def _coordinates(planting: Planting) -> tuple[HostArray, HostArray]:
