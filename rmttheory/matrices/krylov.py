@@ -108,9 +108,9 @@ def top_singular_values(
     it goes on until the values have converged, also at the edge of a Marchenko-Pastur bulk, where they are
     crowded: that takes some ``5 p^(1/3)`` blocks, ``p = min(n, m)``.
 
-    With ``J = max(64, 6 b)``, the work of a block is its products with ``W`` and ``W.T`` and ``O((n + m) b J)``
-    for orthogonality; the memory is ``1.4 (n + m) J`` numbers, ``W`` aside. Every fourth block waits once for
-    the device.
+    With ``J = max(64, 6 b)``, the work of a block is its products with ``W`` and ``W.T`` and
+    ``O((n + m) b J)`` for orthogonality; the memory is ``1.4 (n + m) J`` numbers, ``W`` aside. Every fourth
+    block waits once for the device.
 
     Parameters
     ----------
@@ -214,9 +214,10 @@ def within_range(W: Array) -> tuple[Array, float]:
     """Scale by a power of two if squares could overflow or vanish; return the factor as well."""
     xp = namespace(W)
     _, exponent = math.frexp(scalar(xp.max(xp.abs(W))))
-    if abs(exponent) <= math.log2(float(xp.finfo(W.dtype).max)) / 4:
+    largest = math.floor(math.log2(float(xp.finfo(W.dtype).max)))
+    if abs(exponent) <= largest / 4:
         return W, 1.0
-    scale = 2.0**-exponent
+    scale = 2.0 ** min(-exponent, largest - 1)  # subnormal numbers cannot be scaled to 1 in one step
     return W * scale, scale
 
 

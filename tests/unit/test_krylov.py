@@ -288,6 +288,16 @@ def test_errors_from_residuals_and_gaps():
     assert one[0] == pytest.approx(0.25)
 
 
+@pytest.mark.parametrize("below", [0.0, 0.5, 0.8, 1.0])
+@pytest.mark.parametrize("coupling", [1e-3, 1e-6])
+def test_the_bound_is_not_idle(below, coupling):
+    """``[[1, e], [0, t]]`` comes within a factor of two to four: it moves by ``e^2 / (2 (1 - t^2))``."""
+    W = np.array([[1.0, coupling], [0.0, below]])
+    error = np.linalg.svd(W)[1][0] - 1.0
+    bound = value_errors(np.array([1.0, below]), np.array([coupling, 0.0]))[0]
+    assert 0.249 * bound - 4 * EPS <= error <= bound + 4 * EPS
+
+
 @given(
     seed=st.integers(0, 2**32 - 1),
     size=st.integers(2, 8),

@@ -113,6 +113,17 @@ def test_squares_neither_overflow_nor_vanish(method, scale):
     np.testing.assert_allclose(singular_values(small, method=method), np.diag(small), rtol=8 * EPS32)
 
 
+@pytest.mark.parametrize("method", ["auto", "svd", "gram", "krylov"])
+@pytest.mark.parametrize(("dtype", "scale"), [(np.float64, 1e-315), (np.float32, 1e-41)])
+def test_subnormal_numbers_are_numbers(method, dtype, scale):
+    """All digits that the entries have: the same matrix, scaled up exactly, has the same values."""
+    W = (SPECTRA["tall"][1] * scale).astype(dtype)
+    up = 2.0**900 if dtype == np.float64 else 2.0**100
+    expected = singular_values(W * dtype(up), 2, method=method) / dtype(up)
+    found = singular_values(W, 2, method=method)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2 * np.finfo(dtype).smallest_subnormal)
+
+
 @pytest.mark.parametrize("method", ["gram", "svd", "auto"])
 def test_top_values(method):
     _, W = SPECTRA["bulk"]
