@@ -23,7 +23,7 @@ from scipy.sparse.linalg import svds
 from rmttheory.matrices import Factored, Spiked, spectrum, top_singular_values
 from rmttheory.studies.pool import one_blas_thread
 
-SHAPES = ((1000, 1000), (2000, 2000), (4096, 1024))
+SHAPES = ((1000, 1000), (2000, 2000), (3000, 3000), (4096, 1024))
 COUNTS = (1, 3, 10)
 
 
