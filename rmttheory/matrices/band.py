@@ -52,7 +52,9 @@ def null_singular_values(
     Returns
     -------
     ndarray, shape (trials, p) or (trials, k)
-        Descending, float64, on the host; errors below ``1e-13 s_1`` up to ``p`` of some thousands.
+        Descending, float64, on the host; errors below ``1e-13 s_1`` up to ``p`` of some thousands. With Numba
+        (the extra ``fast``), all values and ``p >= 200``: each is the middle of a bracket at whose ends Sturm
+        sequences have been counted, off by ``(2 p + 4) eps`` of itself at most.
 
     Raises
     ------
@@ -97,7 +99,8 @@ def spiked_singular_values(
     Returns
     -------
     ndarray, shape (trials, p) or (trials, k)
-        Descending, float64, on the host; errors below ``1e-13 s_1`` up to ``p`` of some thousands.
+        Descending, float64, on the host; errors below ``1e-13 s_1`` up to ``p`` of some thousands. With Numba
+        (the extra ``fast``) all values come three times as fast, and differ by rounding from those without.
 
     Raises
     ------
