@@ -253,9 +253,10 @@ TRUNCATED_CONFIDENCE = Claim(
     id="truncated_confidence",
     kind=Kind.LIMIT,
     statement=r"Truncation $W'$ of $W = S + R$ at the bulk edge lowers the classification confidence by a "
-    r"known amount: $\delta X(s, W) - \delta X(s, W') \to \rho\,b(\theta)\,(\alpha_C - \max_{j \ne C} \alpha_j)$ "
-    r"with error $O(n^{-1/2})$, where $\alpha = V^T v_s$, $b(\theta) = g^2/\theta^3$ if $\theta > \sqrt g$, "
-    r"else $\theta$, and $\rho = 1$ if class $k$ reads neuron $k$ alone, $1/2$ if it reads all of them.",
+    r"known amount: $\delta X(s, W) - \delta X(s, W') \to "
+    r"\rho\,b(\theta)\,(\alpha_C - \max_{j \ne C} \alpha_j)$ with error $O(n^{-1/2})$, where "
+    r"$\alpha = V^T v_s$, $b(\theta) = g^2/\theta^3$ if $\theta > \sqrt g$, else $\theta$, and "
+    r"$\rho = 1$ if class $k$ reads neuron $k$ alone, $1/2$ if it reads all of them.",
     source="Derived here from Benaych-Georges and Nadakuditi (2012), Theorems 2.8 and 2.9",
     hypotheses=_HYPOTHESES,
     parameters=tuple(
