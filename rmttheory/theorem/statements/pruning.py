@@ -200,8 +200,9 @@ PRUNING_THEOREM_ACCURACY = Claim(
     id="pruning_theorem_accuracy",
     kind=Kind.TAIL,
     statement=r"Truncation $W'$ of $W = S + R$ at the bulk edge keeps the accuracy: with probability at "
-    r"least $1 - \delta$, $\#\{s: \delta X(s, W) > D_s\}/|T| \le \mathrm{acc}(W') \le "
-    rf"1 - \#\{{s: \delta X(s, W) < -D_s\}}/|T|$, {_BOUND}.",
+    r"least $1 - \delta$, the share of samples that $W'$ classifies rightly is no less than that of "
+    r"$\delta X(s, W) > D_s$, and the share that it does not is no less than that of $\delta X(s, W) < -D_s$, "
+    rf"{_BOUND}.",
     source=f"arXiv:2310.03165, Section 5.7: {_OURS}",
     hypotheses=_HYPOTHESES,
     parameters=network_parameters(),
