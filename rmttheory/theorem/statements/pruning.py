@@ -201,8 +201,8 @@ PRUNING_THEOREM_ACCURACY = Claim(
     kind=Kind.TAIL,
     statement=r"Truncation $W'$ of $W = S + R$ at the bulk edge keeps the accuracy: with probability at "
     r"least $1 - \delta$, the share of samples that $W'$ classifies rightly is no less than that of "
-    r"$\delta X(s, W) > D_s$, and the share that it does not is no less than that of $\delta X(s, W) < -D_s$, "
-    rf"{_BOUND}.",
+    r"$\delta X(s, W) > D_s$, and the share that it does not no less than that of $\delta X(s, W) < -D_s$; "
+    rf"here {_BOUND}.",
     source=f"arXiv:2310.03165, Section 5.7: {_OURS}",
     hypotheses=_HYPOTHESES,
     parameters=network_parameters(),
