@@ -6,11 +6,10 @@ A band is given by its columns: ``columns[j, q]`` is the entry of row ``j - r + 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from rmttheory.arrays import HostArray, Stream
+from rmttheory.arrays import HostArray, RmtError, Stream
 from rmttheory.matrices import _sturm
 from rmttheory.matrices._lapack import bidiagonal_of_band, bidiagonal_singular_values
 from rmttheory.matrices._leading import band_gram, leading_pairs
@@ -64,7 +63,7 @@ def top_values(columns: HostArray, k: int, shape: tuple[int, int], spikes: int) 
     size = corner_size(shape, max(spikes, 1), k)
     before = np.full(k, np.inf)
     while True:
-        squares = _top_squares(band_gram(columns[:size]), k, shape, spikes)
+        squares = _top_squares(columns[:size], k, shape, spikes)
         if size >= len(columns) or np.max(np.abs(squares - before)) <= 4e-15 * squares[0]:
             return np.sqrt(squares)
         size, before = 2 * size, squares
@@ -89,20 +88,52 @@ def top_of_noise(shape: tuple[int, int]) -> dict[str, float]:
     return {"edge": (a + b) ** 2, "spacing": (a + b) * (1.0 / a + 1.0 / b) ** (1 / 3)}
 
 
-def tridiagonal_top(gram: HostArray, k: int) -> HostArray:
-    """The ``k`` largest eigenvalues of a tridiagonal, descending, by bisection."""
-    from scipy.linalg import eigvalsh_tridiagonal
+def top_squares_of_noise(columns: HostArray, k: int, near: HostArray | None = None) -> HostArray:
+    """The ``k`` largest squared singular values of an upper bidiagonal, descending, by bisection.
 
-    p = gram.shape[1]
-    how: dict[str, Any] = {"select": "i", "select_range": (p - k, p - 1), "lapack_driver": "stebz"}
-    values: HostArray = eigvalsh_tridiagonal(gram[0], gram[1, :-1], check_finite=False, **how)
-    return values[::-1]
+    ``near`` are those of a smaller corner: bisection then starts from a part in 1e9 around them, if all lie
+    there.
+    """
+    p = len(columns)
+    if p >= 10 * _WORTH_COMPILING and _sturm.available():
+        squares = _sturm.largest_squares(columns[:, 1], columns[1:, 0], k)
+        if squares is not None:
+            return squares
+    main, off = columns[:, 1] ** 2, columns[:-1, 1] * columns[1:, 0]
+    main[1:] += columns[1:, 0] ** 2
+    if p == 1:
+        return main
+    if near is not None:
+        low, high = (1.0 - 1e-9) * near[-1], (1.0 + 1e-9) * near[0]
+        found = _bisected(main, off, within=(low, high))
+        if len(found) == k and not len(_bisected(main, off, within=(high, np.inf))):
+            return found
+    return _bisected(main, off, numbers=(p - k + 1, p))
 
 
-def _top_squares(gram: HostArray, k: int, shape: tuple[int, int], spikes: int) -> HostArray:
-    width, p = gram.shape
+def _bisected(
+    main: HostArray,
+    off: HostArray,
+    *,
+    within: tuple[float, float] = (0.0, 0.0),
+    numbers: tuple[int, int] = (0, 0),
+) -> HostArray:
+    """Eigenvalues of a tridiagonal, descending: those in an interval, or of given numbers from below."""
+    from scipy.linalg.lapack import dstebz  # the function that wraps it takes as long as it does
+
+    count, values, _, _, status = dstebz(main, off, 2 if any(numbers) else 1, *within, *numbers, 0.0, "E")
+    if status:
+        msg = f"LAPACK's dstebz failed with status {status}: the spectrum is not to be trusted."
+        raise RmtError(msg)
+    descending: HostArray = values[:count][::-1]
+    return descending
+
+
+def _top_squares(columns: HostArray, k: int, shape: tuple[int, int], spikes: int) -> HostArray:
+    p, width = columns.shape
     if width == 2:
-        return tridiagonal_top(gram, k)
+        return top_squares_of_noise(columns, k)
+    gram = band_gram(columns)
     if 8 * k >= p or p <= 400:
         return _gram_eigenvalues(gram)[:k]
     rng = Stream().child("start").generator()

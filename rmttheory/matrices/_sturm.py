@@ -51,6 +51,18 @@ def bidiagonal_singular_values(diagonal: HostArray, above: HostArray) -> HostArr
     return values
 
 
+def largest_squares(diagonal: HostArray, above: HostArray, k: int) -> HostArray | None:
+    """The ``k`` largest squared singular values of an upper bidiagonal, descending; None as above."""
+    from rmttheory.matrices._sturm_kernels import largest, padded
+
+    factor = _below_half(np.concatenate([diagonal, above]))
+    q, e = (factor * diagonal) ** 2, (factor * above) ** 2
+    if not _within_range(q, e):
+        return None
+    squares: HostArray = largest(*padded(q, e), len(q), k)
+    return squares / factor**2
+
+
 def bidiagonal_of_band(columns: HostArray) -> tuple[HostArray, HostArray] | None:
     """Reduce an upper band to a bidiagonal with the same singular values; None if it is too wide.
 

@@ -153,6 +153,30 @@ def eigenvalues(q, e, size):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def largest(q, e, size, k):  # type: ignore[no-untyped-def]
+    """The ``k`` largest of ``size`` eigenvalues, descending: middles of brackets, as in `eigenvalues`.
+
+    All points of a sweep go to one eigenvalue: it cuts the bracket to a part in `WIDTH`.
+    """
+    values, points, sizes = np.empty(k), np.empty(WIDTH - 1), np.empty(WIDTH - 1)
+    counts, exponents = np.empty(WIDTH - 1, np.int64), np.empty(WIDTH - 1, np.int64)
+    top = TOP
+    for j in range(k):
+        low, high = 0.0, top
+        while high - low > 2.0**-51 * high:
+            for i in range(WIDTH - 1):
+                points[i] = low + (i + 1) / WIDTH * (high - low)
+            evaluate(q, e, points, counts, sizes, exponents)
+            for i in range(WIDTH - 1):
+                if counts[i] >= size - j:
+                    high = points[i]
+                    break
+                low = points[i]
+        values[j], top = 0.5 * (low + high), high
+    return values
+
+
+@compiled
 def _brackets(q, e, size):  # type: ignore[no-untyped-def]
     """Count on finer and finer grids, the last with a point between any two eigenvalues as expected.
 

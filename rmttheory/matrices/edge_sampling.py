@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rmttheory.arrays import HostArray, Stream, as_stream, check_count, check_interval, check_shape
-from rmttheory.matrices._band_values import corner_size, top_of_noise, tridiagonal_top
+from rmttheory.matrices._band_values import corner_size, top_of_noise, top_squares_of_noise
 from rmttheory.matrices._leading import band_gram, leading_pairs
 from rmttheory.matrices.band import check_spikes, chi
 from rmttheory.matrices.spectra import check_top
@@ -228,7 +228,8 @@ class TwoSidedBand:
         """Leading triplets of the submatrix of these columns; ``near`` holds those of fewer."""
         r, k, p = len(self.spikes), self.k, len(columns)
         if not r:
-            values, left, right = np.sqrt(tridiagonal_top(band_gram(columns), k)), *np.empty((2, 0, k))
+            squares = top_squares_of_noise(columns, k, None if near is None else near.values**2)
+            values, left, right = np.sqrt(squares), *np.empty((2, 0, k))
         elif p <= _DENSE or 8 * k >= p:
             u, s, vt = np.linalg.svd(_dense(columns, r), full_matrices=False)
             values, left, right = s[:k], u[:, :k], vt[:k].T
@@ -251,7 +252,7 @@ def settle(band: TwoSidedBand, columns: HostArray, trial: int, tolerance: float)
         after = band.top(columns, before)
         move = _distance(after.values, before.values)
         if move <= max(tolerance, _ROUNDING) * after.values[0] or len(columns) == band.whole:
-            turned = max(map(_distance, after.overlaps, before.overlaps))
+            turned = max(map(_distance, after.overlaps, before.overlaps)) if after.spikes else 0.0
             return replace(after, value_error=move + _rounding(after.values), overlap_error=turned)
         columns, before = band.extend(columns, trial), after
 
