@@ -167,10 +167,10 @@ def draw(found: dict[str, Any]) -> figures.Figure:
             marks = [name for name in SPOKEN if name.startswith("pruning") == (what == "truncation")]
             for height, name in zip((0.04, 0.13), marks):
                 mark(axes, found["speaks"][f"{name}, {readout}"], SPOKEN[name], height, found["widths"][-1])
-        for left, right in panels:
+        for (left, right), height in zip(panels, (0.62, 0.72)):
             low, high = left.get_ylim()
             left.set(ylabel="change", ylim=(low / 8, high))  # room for what the marks say
-            right.legend(fontsize=8.5, loc=(0.0, 0.62))
+            right.legend(fontsize=8.5, loc=(0.0, height))
         for axes in panels[1]:
             axes.set_xlabel("width $n$")
     return figure
