@@ -232,11 +232,17 @@ def _by_gram(W: Array, k: int, dtype: Any, why: str) -> Spectrum:
     squares = xp.flip(xp.linalg.eigvalsh(A.T @ A if A.shape[0] >= A.shape[1] else A @ A.T))
     s = xp.sqrt(xp.where(squares > 0, squares, xp.zeros_like(squares)))
     largest, smallest = _check_energy(A, s, k)
-    shift = _backward_error(A) * largest**2
-    error = shift / (smallest + math.sqrt(smallest**2 + shift)) if largest else 0.0
+    error = _error_of_root(smallest, _backward_error(A) * largest**2)
     rounding = 0.5 * float(xp.finfo(W.dtype).eps) * largest
     values = xp.astype(s[:k] * (1.0 / scale), W.dtype, copy=False)
     return Spectrum(values=values, accuracy=max(error, rounding) / scale, method="gram", why=why)
+
+
+def _error_of_root(s: float, shift: float) -> float:
+    """How far ``s`` may be from the root of a square that is within ``shift`` of its own."""
+    if s * s > shift:
+        return shift / (s + math.sqrt(s * s - shift))
+    return max(s, math.sqrt(s * s + shift) - s)
 
 
 def _backward_error(W: Array) -> float:

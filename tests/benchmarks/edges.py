@@ -104,8 +104,9 @@ def _beta_ensembles_top(n: int) -> Way:
 
 def krylov_ways(n: int, peers: Any) -> list[Way]:  # noqa: ARG001
     """The top 3 of a given ``n x n`` matrix of noise, whose edge is flat."""
-    from rmttheory.matrices.krylov import top_singular_values
     from scipy.sparse.linalg import svds
+
+    from rmttheory.matrices.krylov import top_singular_values
 
     W = np.random.default_rng(1).standard_normal((n, n)) / np.sqrt(n)
 

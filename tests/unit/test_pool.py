@@ -52,6 +52,7 @@ def threads_that_work() -> int:
                 found[path.parent.name] = int(path.read_text().split()[0])
         return found
 
+    time.sleep(0.3)  # threads of an earlier product spin for a while before they rest
     before, start = spent(), time.process_time()
     W = np.random.default_rng(1).normal(size=(800, 600))
     while time.process_time() - start < 0.2:
