@@ -20,6 +20,7 @@ from rmttheory.arrays import (
 )
 from rmttheory.matrices.band import chi, triangular_factor
 from rmttheory.matrices.edge_sampling import Top, TwoSidedBand, apply_band, settle
+from rmttheory.matrices.tracy_widom import largest_singular_value_quantile
 
 _CHUNK = 2**14  # numbers handled at a time: larger temporaries are mapped afresh, at three times the cost
 _TOLERANCE = 1e-13  # move of a value, relative to the first, that counts as none
@@ -75,6 +76,34 @@ class Action:
             raise InvalidInput(msg)
         images: HostArray = (self.seen * weights) @ self.left
         return images
+
+    def estimated_edge(self, level: float = 0.1) -> float:
+        """Estimate the edge of the bulk from ``W`` alone, knowing neither ``g`` nor the number of spikes.
+
+        What the values above the edge leave of ``|W|_F^2`` is the energy of noise with as many rows and
+        columns fewer, which gives ``g`` up to a relative error of order ``(n m)^(-1/2)``; noise of that
+        strength exceeds the edge with probability ``level``, by Tracy-Widom. From no value on, until the
+        values above the edge that they give are those that were left out.
+
+        Raises
+        ------
+        InvalidInput
+            If ``level`` is not in (0, 1), or all ``k`` values lie above the edge and there may be more.
+
+        Source: derived here.
+        """
+        level = check_interval(level, "level", low=0.0, high=1.0)
+        (n, m), k = self.shape, len(self.values)
+        energy, out = self.noise_energy + self.signal_energy + 2.0 * self.cross, 0
+        while out < k or k == min(n, m):
+            g = n * (energy - float(np.sum(self.values[:out] ** 2))) / ((n - out) * (m - out))
+            edge = largest_singular_value_quantile(1.0 - level, (n, m), g)
+            found = int(np.sum(self.values > edge))
+            if found <= out:
+                return edge
+            out = found
+        msg = f"`k` must exceed the number of spikes: all {k} known values lie above the edge."
+        raise InvalidInput(msg)
 
     def truncated(self, edge: float) -> HostArray:
         """Return ``W' x``, shape ``(samples, n)``: ``W`` without singular values up to ``edge``.

@@ -253,7 +253,7 @@ HOST_ONLY = {
     "samples that are host numbers by contract": """
         matrices.null_singular_values matrices.spiked_singular_values matrices.Spiked.singular_values
         matrices.sample_edge matrices.count_singular_values
-        matrices.sample_action matrices.Action.kept matrices.Action.truncated
+        matrices.sample_action matrices.Action.kept matrices.Action.truncated matrices.Action.estimated_edge
     """,
 }
 """Public names without a case, by the reason why they need none; methods of laws are of the second kind."""

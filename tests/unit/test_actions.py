@@ -12,6 +12,7 @@ import pytest
 from rmttheory.arrays import InvalidInput, Stream
 from rmttheory.matrices import actions, outlier, overlaps, sample_action
 from rmttheory.matrices.edge_sampling import TwoSidedBand, settle
+from rmttheory.matrices.tracy_widom import largest_singular_value_quantile
 
 
 def signal(n, m, r, seed=3):
@@ -245,3 +246,39 @@ def test_coefficients_are_counted(wrong):
         found.kept(wrong)
     with pytest.raises(InvalidInput, match="`edge` must be a number >= 0"):
         found.truncated(-1.0)
+
+
+@pytest.mark.parametrize("shape", [(400, 400), (600, 200), (200, 600)])
+def test_edge_estimated_from_energy(shape):
+    """``g`` has a relative standard deviation of ``sqrt(2 / (n m))``; six of them for a mean of 16 draws, and
+    the next order of what outliers hold. Rows and columns of spikes that are not taken off move it by 3 (1 +
+    c) / m, a spike more or less by ``theta^2 / (g m)`` and more.
+    """
+    (n, m), g = shape, 1.7
+    c = m / n
+    U, V = Stream(1).orthonormal(n, 3), Stream(2).orthonormal(m, 3)
+    theta = 3.0 * math.sqrt(g) * c**0.25 * np.array([1.4, 1.2, 1.0])
+    draws = [sample_action(U, theta, V, np.ones((1, m)), g=g, k=6, stream=Stream(i)) for i in range(16)]
+    edges = np.array([found.estimated_edge() for found in draws])
+    slack = 1.5 * math.sqrt(2 / (n * m)) + float(np.sum(g * c / theta**2)) / m
+    ratio = np.mean(edges**2) / largest_singular_value_quantile(0.9, shape, g) ** 2
+    np.testing.assert_allclose(ratio, 1.0, rtol=0, atol=slack)
+    found, edge = draws[3], edges[3]
+    assert np.sum(found.values > edge) == 3
+    assert found.estimated_edge(0.01) > edge
+    few = sample_action(U, theta, V, np.ones((1, m)), g=g, k=3, stream=Stream(3))
+    with pytest.raises(InvalidInput, match="`k` must exceed the number of spikes"):
+        few.estimated_edge()
+    with pytest.raises(InvalidInput, match="`level`"):
+        found.estimated_edge(1.0)
+
+
+def test_edge_estimated_where_all_values_are_known():
+    """The energies of signal, noise and both together are that of ``W``: the sum of its squared values."""
+    U, V = Stream(5).orthonormal(50, 1), Stream(6).orthonormal(40, 1)
+    found = sample_action(U, [4.0], V, np.ones((1, 40)), k=40, stream=Stream(4))
+    g = 50 * np.sum(found.values[1:] ** 2) / (49 * 39)
+    edge = largest_singular_value_quantile(0.9, (50, 40), g)
+    np.testing.assert_allclose(found.estimated_edge(), edge, rtol=1e-12)
+    noise = sample_action(np.empty((50, 0)), [], np.empty((40, 0)), np.ones((1, 40)), k=40, stream=Stream(4))
+    assert noise.estimated_edge(1e-6) > noise.values[0]
