@@ -13,9 +13,10 @@ from rmttheory.matrices import (
     spike_from_outlier,
 )
 from rmttheory.theorem.judging import verify
-from rmttheory.theorem.statements import symbolic
+from rmttheory.theorem.statements import symbolic_bounds, symbolic_laws, symbolic_spikes
 from rmttheory.theorem.verdicts import Outcome
 
+IDENTITIES = symbolic_spikes.CLAIMS + symbolic_laws.CLAIMS + symbolic_bounds.CLAIMS
 POINTS = [(c, excess) for c in (0.1, 1.0, 4.0) for excess in (1.05, 1.5, 3.0)]
 """Aspect ratios, and spikes in units of the threshold."""
 
@@ -23,21 +24,21 @@ POINTS = [(c, excess) for c in (0.1, 1.0, 4.0) for excess in (1.05, 1.5, 3.0)]
 RELATIVE = 1e-12
 
 
-@pytest.mark.parametrize("claim", symbolic.CLAIMS, ids=lambda claim: claim.id)
+@pytest.mark.parametrize("claim", IDENTITIES, ids=lambda claim: claim.id)
 def test_it_is_proved_in_seconds(claim):
     verdict = verify(claim)
     assert verdict.outcome is Outcome.CERTIFIED, verdict.why
     assert verdict.seconds < 10
 
 
-@pytest.mark.parametrize("claim", symbolic.CLAIMS, ids=lambda claim: claim.id)
+@pytest.mark.parametrize("claim", IDENTITIES, ids=lambda claim: claim.id)
 def test_it_does_not_hold_by_the_way_it_is_written(claim):
     # a residual that vanishes as soon as it is built compares an expression with itself
     assert any(residual != 0 for residual in claim.residuals())
 
 
 @pytest.mark.parametrize(
-    "name", [f"{claim.id}/{control}" for claim in symbolic.CLAIMS for control in claim.controls]
+    "name", [f"{claim.id}/{control}" for claim in IDENTITIES for control in claim.controls]
 )
 def test_the_wrong_variant_is_refuted_at_a_point(name):
     verdict = verify(name)
@@ -49,9 +50,9 @@ def test_the_wrong_variant_is_refuted_at_a_point(name):
 def test_symbols_are_the_formulas_of_the_package(c, excess):
     theta = excess * c**0.25
     z, y = theta**2, outlier(theta, c)
-    assert symbolic._outlier_squared(z, c) == pytest.approx(y**2, rel=RELATIVE, abs=0)
-    assert symbolic._overlaps(z, c) == pytest.approx(overlaps(theta, c), rel=RELATIVE, abs=0)
-    inverse = float(symbolic._inverse_squared(y**2, c)) ** 0.5
+    assert symbolic_spikes._outlier_squared(z, c) == pytest.approx(y**2, rel=RELATIVE, abs=0)
+    assert symbolic_spikes._overlaps(z, c) == pytest.approx(overlaps(theta, c), rel=RELATIVE, abs=0)
+    inverse = float(symbolic_spikes._inverse_squared(y**2, c)) ** 0.5
     assert inverse == pytest.approx(spike_from_outlier(y, c).theta, rel=RELATIVE, abs=0)
     left, right = overlaps(theta, c)
     frobenius = shrink(np.array([y]), c)[0]
@@ -70,7 +71,7 @@ def test_the_operator_shrinker_is_a_minimum_and_not_only_stationary(c, excess):
     theta = excess * c**0.25
     eta = shrink(np.array([outlier(theta, c)]), c, loss="operator")[0]
     if c >= 1:
-        assert symbolic._leeb(theta**2, c) == pytest.approx(eta**2, rel=RELATIVE, abs=0)
+        assert symbolic_spikes._leeb(theta**2, c) == pytest.approx(eta**2, rel=RELATIVE, abs=0)
     left, right = (np.array([overlap**0.5, (1 - overlap) ** 0.5]) for overlap in overlaps(theta, c))
 
     def norm(scale):

@@ -1,4 +1,4 @@
-"""Identities between the formulas that the package computes with, proved by SymPy.
+"""Identities between the formulas for spikes that the package computes with, proved by SymPy.
 
 They are stated in symbols that may take any positive value: ``c = q^2`` and ``z = t^2 = q (1 + x)`` reach
 every aspect ratio and every spike above its threshold, so no square root has a choice of branch. Noise has
@@ -151,7 +151,9 @@ def _operator_residuals(
     F = z - 2 * cross + squared
     D = z * squared * (1 - left) * (1 - right)
     X = D / (squared - cross)
-    return X**2 - F * X + D, X - c * (z + 1) / (z + c), X - D
+    least = X**2 - F * X + D
+    on_square = (least.subs(q, 0), (squared - z).subs(q, 0))  # there eta = theta
+    return least, X - c * (z + 1) / (z + c), X - D, *on_square
 
 
 OPERATOR_SHRINKER_IDENTITY = Claim(
@@ -159,7 +161,7 @@ OPERATOR_SHRINKER_IDENTITY = Claim(
     kind=Kind.IDENTITY,
     statement=r"For $c > 1$ the norm of $\theta u v^T - \eta\,\hat u \hat v^T$ is stationary at "
     r"$\eta = \theta\sqrt{(\theta^2 + g)/(\theta^2 + c\,g)}$, where its square is "
-    r"$c\,g\,(\theta^2 + g)/(\theta^2 + c\,g)$ (for $c < 1$ transpose).",
+    r"$c\,g\,(\theta^2 + g)/(\theta^2 + c\,g)$; for $c < 1$ transpose, for $c = 1$ it is $\eta = \theta$.",
     source="Leeb (2022), optimal shrinkage for operator norm loss",
     residuals=_operator_residuals,
     loose_because=_PROVED,
@@ -172,56 +174,109 @@ OPERATOR_SHRINKER_IDENTITY = Claim(
 )
 
 
-def _law_residuals(*, narayana: bool = True) -> tuple[Expression, ...]:
-    """The law in ``x = 1 + c + 2 sqrt(c) cos(phi)``, with ``u = tan(phi / 2)``, then its moments."""
+def _transposed_residuals(*, same_variance: bool = False) -> tuple[Expression, ...]:
+    """What scaling by ``sqrt(g)`` and exchanging rows and columns do to formulas stated at ``(g, c)``.
+
+    Entries of variance ``g / n`` are those of variance ``g' / m`` with ``g' = c g``; and ``c' = 1 / c``.
+    """
     import sympy
 
-    u, y = sympy.symbols("u y", positive=True)
-    sine, cosine, phi = 2 * u / (1 + u**2), (1 - u**2) / (1 + u**2), 2 * sympy.atan(u)
-    below, above = 1 / (1 + y), 1 + y
-    residuals = []
-    for q, gap, continuous in ((below, y / (1 + y), 1), (above, y, 1 / above**2)):  # gap = |1 - q|
-        c = q**2
-        corner = gap * (1 + q) / (2 * c) * sympy.atan(gap / (1 + q) * u)
-        tail = 2 / sympy.pi * (-sine / (2 * q) + (1 + c) * phi / (4 * c) - corner)
-        density = q * sine / (sympy.pi * c * (1 + c + 2 * q * cosine))
-        residuals.append(sympy.diff(tail, u) - density * 2 * q * sine * sympy.diff(phi, u))
-        residuals.append(sympy.limit(tail, u, sympy.oo) - continuous)
-    return (*residuals, *_moment_residuals(narayana))
+    q, x, g, w = sympy.symbols("q x g w", positive=True)
+    c, z = q**2, g * q * (1 + x)  # theta^2 above the threshold g sqrt(c)
+
+    def outlier_squared(z: Expression, g: Expression, c: Expression) -> Expression:
+        return (g + z) * (c * g + z) / z
+
+    def edge(g: Expression, c: Expression) -> Expression:
+        return _root(g) * (1 + _root(c))
+
+    def threshold_squared(g: Expression, c: Expression) -> Expression:
+        return g * _root(c)
+
+    def transform(y: Expression, g: Expression, c: Expression) -> Expression:
+        h = y - (1 + c) * g
+        return (h - _root(h**2 - 4 * c * g**2)) / (2 * c * g**2)
+
+    def operator_squared(z: Expression, g: Expression, small: Expression, large: Expression) -> Expression:
+        return z * (z + small * g) / (z + large * g)
+
+    def density_squared(w: Expression, g: Expression, c: Expression) -> Expression:
+        """Square of the density of the eigenvalues of ``W^T W``; a polynomial over one, so valid anywhere."""
+        top, bottom = g * (1 + _root(c)) ** 2, g * (1 - _root(c)) ** 2
+        return (top - w) * (w - bottom) / (2 * sympy.pi * c * g * w) ** 2
+
+    other, swapped = (g if same_variance else c * g), 1 / c
+    y = outlier_squared(z, g, c)
+    left, right = _overlaps(z / g, c)
+    left_swapped, right_swapped = _overlaps(z / other, swapped)
+    return (
+        outlier_squared(z, g, c) - g * _outlier_squared(z / g, c),
+        transform(y, g, c) - 1 / z,
+        edge(other, swapped) - edge(g, c),
+        threshold_squared(other, swapped) - threshold_squared(g, c),
+        outlier_squared(z, other, swapped) - y,
+        transform(y, other, swapped) - transform(y, g, c),
+        left_swapped - right,
+        right_swapped - left,
+        operator_squared(z, other, swapped, sympy.Integer(1)) - operator_squared(z, g, sympy.Integer(1), c),
+        density_squared(w, other, swapped) - c**2 * density_squared(w, g, c),  # m values of W^T W, n of W W^T
+    )
 
 
-def _moment_residuals(narayana: bool) -> tuple[Expression, ...]:
-    """Coefficients of ``c w M^2 + ((1 - c) w - 1) M + 1`` for the power series ``M`` of the moments."""
-    import sympy
-
-    c, w = sympy.symbols("c w", positive=True)
-    order = 6
-
-    def moment(k: int) -> Expression:
-        terms = (
-            sympy.binomial(k, r) * sympy.binomial(k - 1, r) * c**r / (r + 1 if narayana else 1)
-            for r in range(k)
-        )
-        return sum(terms) if k else sympy.Integer(1)
-
-    M = sum(moment(k) * w**k for k in range(order + 1))
-    series = sympy.expand(c * w * M**2 + ((1 - c) * w - 1) * M + 1)
-    return tuple(series.coeff(w, k) for k in range(order + 1))
-
-
-MP_LAW_IDENTITY = Claim(
-    id="mp_law_identity",
+TRANSPOSE_IDENTITY = Claim(
+    id="transpose_identity",
     kind=Kind.IDENTITY,
-    statement=r"The closed form of the Marchenko-Pastur distribution function has the density as its "
-    r"derivative and the right atom at 0 for every $c \ne 1$; up to the sixth, the moments "
-    r"$\sum_{r<k} \frac{c^r}{r+1}\binom{k}{r}\binom{k-1}{r}$ solve $c w M^2 + ((1 - c) w - 1) M + 1 = 0$.",
-    source="Marchenko and Pastur (1967); the closed form is derived here",
-    residuals=_law_residuals,
+    statement=r"Edge, threshold, outlier, D-transform, both overlaps, operator shrinker and density at "
+    r"$(g, c)$ are those at $(1, c)$ scaled by $\sqrt g$, and those of the transposed layer, at $(c g, "
+    r"1/c)$, with the sides of the overlaps exchanged.",
+    source=f"Derived here from {_BGN}",
+    residuals=_transposed_residuals,
     loose_because=_PROVED,
     controls={
-        "not Narayana": Control(
-            breaks="The moments lack the factor 1 / (r + 1).",
-            changes={"residuals": functools.partial(_law_residuals, narayana=False)},
+        "same variance": Control(
+            breaks="The transposed layer keeps g, as if its entries had variance g over its own rows.",
+            changes={"residuals": functools.partial(_transposed_residuals, same_variance=True)},
+        ),
+    },
+)
+
+
+def _threshold_residuals(*, factor: int = 4) -> tuple[Expression, ...]:
+    """A spike for which keeping costs as much as dropping, ``|s u_hat v_hat^T - theta u v^T|_F = theta``.
+
+    That is ``s = 2 theta sqrt(C_u C_v)``. In ``z = t^2 > 1`` it says ``c = z (z - 1) / (z + 3)``, so every
+    ``c`` is reached, and the root in the published formulas is ``2 z - c - 1``.
+    """
+    import sympy
+
+    x = sympy.symbols("x", positive=True)
+    z = 1 + x
+    c = z * (z - 1) / (z + 3)
+    left, right = _overlaps(z, c)
+    y, root = _outlier_squared(z, c), _root(c**2 + 14 * c + 1)
+    published = 2 * (c + 1) + 8 * c / (c + 1 + root)
+    square = published.subs(x, 2)  # z = 3, c = 1
+    return (
+        z - (c + 1 + root) / 2,
+        y - factor * z * left * right,
+        y - published,
+        square - sympy.Rational(16, 3),
+    )
+
+
+HARD_THRESHOLD_IDENTITY = Claim(
+    id="hard_threshold_identity",
+    kind=Kind.IDENTITY,
+    statement=r"Keeping a singular value and dropping it cost the same in Frobenius norm, $\rho = "
+    r"2\theta\sqrt{C_u C_v}$, at $\theta^2 = g(c + 1 + \sqrt{c^2 + 14 c + 1})/2$, where $\rho^2 = g(2(c+1) "
+    r"+ 8c/(c + 1 + \sqrt{c^2 + 14 c + 1}))$; that is $16 g/3$ for square layers.",
+    source="Gavish and Donoho, IEEE Trans. Inf. Theory 60 (2014)",
+    residuals=_threshold_residuals,
+    loose_because=_PROVED,
+    controls={
+        "nuclear balance": Control(
+            breaks="The two costs are balanced without the factor 2 of the cross term.",
+            changes={"residuals": functools.partial(_threshold_residuals, factor=1)},
         ),
     },
 )
@@ -230,5 +285,6 @@ CLAIMS = (
     INVERSE_BBP_IDENTITY,
     EFFECTIVE_COEFFICIENT_IDENTITY,
     OPERATOR_SHRINKER_IDENTITY,
-    MP_LAW_IDENTITY,
+    TRANSPOSE_IDENTITY,
+    HARD_THRESHOLD_IDENTITY,
 )
