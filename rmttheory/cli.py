@@ -81,10 +81,10 @@ def verify(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Judge claims (all of them if no ID is given) on ensembles and on a network trained on real images."""
+    """Judge claims (all if no ID or `all` is given) on ensembles and on a network trained on real images."""
     if replay:
         return _replay(replay, as_json=as_json, quiet=quiet)
-    from rmttheory.studies.parsing import parse_counts
+    from rmttheory.studies.parsing import parse_counts, parse_ids
     from rmttheory.studies.pool import usable_cores
     from rmttheory.studies.tables import (
         left_out_sentences,
@@ -97,7 +97,7 @@ def verify(
 
     with watching(quiet=quiet) as watcher:
         result = verify_suite(
-            ids,
+            parse_ids(ids),
             preset=preset,
             seed=seed,
             workers=usable_cores() if jobs is None else jobs,
@@ -135,6 +135,7 @@ def controls(
     quiet: bool,
 ) -> int:
     """Judge broken variants of claims: if one is not refuted, the evidence for its claim is worth nothing."""
+    from rmttheory.studies.parsing import parse_ids
     from rmttheory.studies.pool import usable_cores
     from rmttheory.studies.tables import path_sentence
     from rmttheory.studies.terminal import print_controls, watching
@@ -142,7 +143,7 @@ def controls(
 
     with watching(quiet=quiet) as watcher:
         result = verify_controls(
-            ids,
+            parse_ids(ids),
             seed=seed,
             workers=usable_cores() if jobs is None else jobs,
             alpha=alpha,
@@ -154,6 +155,42 @@ def controls(
         click.echo(f"\n{result.controls_sentence} {path_sentence(result.run.verdicts)}".rstrip())
     status = _end(result, as_json=as_json, quiet=quiet)
     return status if status > 1 else int(not result.all_refuted)
+
+
+@app.command(epilog=EPILOG, short_help="Judge one claim for as long as you like.")
+@click.argument("name", metavar="ID")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter; may be repeated.")
+@click.option("--most", default="1000000", show_default=True, help="Trials after which to stop undecided.")
+@click.option("--alpha", type=float, default=1e-6, show_default=True, help="Level, however often one looks.")
+@click.option("--out", metavar="FILE", help="Kept after every look; the same command goes on from there.")
+@_shared
+def watch(
+    name: str,
+    settings: tuple[str, ...],
+    most: str,
+    alpha: float,
+    out: str | None,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Judge one claim until it is decided or you stop it, by evidence that may be looked at at any time."""
+    from rmttheory.studies.long_runs import watch as watch_claim
+    from rmttheory.studies.parsing import parse_count, parse_settings
+    from rmttheory.studies.terminal import watching
+
+    given, limit = parse_settings(settings), parse_count(most, "most")
+    with watching(quiet=quiet) as watcher:
+        run = watch_claim(name, given, seed=seed, alpha=alpha, most=limit, out=out, watcher=watcher)
+    if run.verdict and as_json:
+        click.echo(json.dumps(run.verdict.to_dict(), indent=1))
+    elif run.verdict and not quiet:
+        click.echo(str(run.verdict))
+    if run.unwritten:
+        click.echo(f"Error: {run.unwritten}", err=True)
+    if run.interrupted:
+        click.echo("Interrupted. The verdict on the trials so far has its full level.", err=True)
+    return run.status
 
 
 @app.command(short_help="List every claim.")

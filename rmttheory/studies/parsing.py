@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 from rmttheory.arrays import InvalidInput, check_count, check_interval, check_shape
@@ -86,8 +87,42 @@ def parse_count(text: str, name: str) -> int:
     try:
         return _whole(text)
     except ValueError:
-        msg = f"`{name}` must be a whole number, such as 1000000 or 1e6, not {text!r}."
+        msg = f"`{name}` must be a whole number of 30 digits at most, such as 1000000 or 1e6, not {text!r}."
         raise InvalidInput(msg) from None
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, int | float | str]:
+    """Read ``NAME=VALUE`` parts: numbers where a value is one, text elsewhere.
+
+    Raises
+    ------
+    InvalidInput
+        If a part has no name or no value, or a name comes twice.
+    """
+    found: dict[str, int | float | str] = {}
+    for setting in settings:
+        name, _, value = (part.strip() for part in setting.partition("="))
+        if not (name and value) or name in found:
+            msg = f"`set` must be NAME=VALUE, such as n=256, each name once, not {setting!r}."
+            raise InvalidInput(msg)
+        found[name] = _number(value)
+    return found
+
+
+def parse_ids(ids: Sequence[str]) -> tuple[str, ...]:
+    """Return claim ids; ``all`` alone, like none at all, means every claim."""
+    return () if tuple(ids) == ("all",) else tuple(ids)
+
+
+def _number(text: str) -> int | float | str:
+    try:
+        return _whole(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _whole(text: str) -> int:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rmttheory.studies.style import number
-from rmttheory.theorem.claims import registry
+from rmttheory.theorem.claims import find_claim, registry
+from rmttheory.theorem.power import power
 from rmttheory.theorem.verdicts import Kind, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -114,6 +115,17 @@ def summary(verdicts: Iterable[Verdict]) -> str:
     found = [verdict.outcome for verdict in verdicts]
     counts = ", ".join(f"{found.count(outcome)} {outcome.value}" for outcome in Outcome if outcome in found)
     return f"{len(found)} verdict{'s' * (len(found) != 1)}: {counts or 'nothing judged'}"
+
+
+def control_rows(verdicts: Iterable[Verdict]) -> list[tuple[str, str, str]]:
+    """Return id, what is broken and power of each control that was judged."""
+    found = []
+    for verdict in verdicts:
+        claim, _, control = verdict.claim.partition("/")
+        strength = power(find_claim(verdict.claim), verdict)
+        shown = "> 0.999" if strength > 0.999 else f"{math.floor(1000 * strength) / 1000:.3f}"
+        found.append((verdict.claim, find_claim(claim).controls[control].breaks, shown))
+    return found
 
 
 def claim_list() -> list[dict[str, Any]]:

@@ -22,9 +22,8 @@ from rich.table import Table
 from rmttheory.studies.grid import Judged
 from rmttheory.studies.runner import Watcher
 from rmttheory.studies.style import TERMINAL
-from rmttheory.studies.tables import HEADINGS, cell_text, rows
+from rmttheory.studies.tables import HEADINGS, cell_text, control_rows, rows
 from rmttheory.studies.trained import NetworkStudy
-from rmttheory.theorem.claims import find_claim
 from rmttheory.theorem.verdicts import Verdict
 
 PAGE = 140
@@ -102,14 +101,11 @@ def print_verdicts(verdicts: Sequence[Verdict]) -> None:
 
 
 def print_controls(verdicts: Sequence[Verdict]) -> None:
-    """Print what each control breaks and whether it was seen."""
-    table = _table("control", "what is broken", "verdict")
-    for verdict in verdicts:
-        claim, _, control = verdict.claim.partition("/")
-        breaks = find_claim(claim).controls[control].breaks
-        table.add_row(
-            escape(verdict.claim), escape(breaks), f"[{TERMINAL[verdict.outcome]}]{verdict.outcome.value}[/]"
-        )
+    """Print what each control breaks, whether it was seen, and with which probability it is."""
+    table = _table("control", "what is broken", "power", "verdict")
+    for verdict, (name, breaks, power) in zip(verdicts, control_rows(verdicts)):
+        outcome = f"[{TERMINAL[verdict.outcome]}]{verdict.outcome.value}[/]"
+        table.add_row(escape(name), escape(breaks), power, outcome)
     _stdout().print(table)
 
 
@@ -124,7 +120,7 @@ def print_table(headings: Sequence[str], lines: Sequence[Sequence[Any]]) -> None
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for heading in headings:
-        right = heading in ("trials", "violations")
+        right = heading in ("trials", "violations", "power")
         table.add_column(
             heading, justify="right" if right else "left", overflow="fold", no_wrap=heading == "verdict"
         )

@@ -143,7 +143,8 @@ def _judge_probability(band: Band, k: int, n: int, alpha: float) -> dict[str, An
         outcome = Outcome.CERTIFIED
     else:
         outcome = Outcome.CONSISTENT if band.low == band.high else Outcome.UNDECIDED
-    return {"outcome": outcome, "why": seen, "lower": lower, "upper": upper, "p_value": band.p_value(k, n)}
+    values = {"p_value": band.p_value(k, n), "e_value": band.e_value(k, n)}
+    return {"outcome": outcome, "why": seen, "lower": lower, "upper": upper, **values}
 
 
 def _judge_limit(claim: Claim, trials: Trials, admissible: HostArray, alpha: float) -> dict[str, Any]:

@@ -87,6 +87,23 @@ class Band:
         lower, upper = clopper_pearson(k, n, alpha)
         return upper <= self.high and (self.low == 0 or lower >= self.low)
 
+    def power(self, p: float, n: int, alpha: float) -> float:
+        """Probability that ``n`` trials refute the band if ``p`` is the truth."""
+        counts, tails = range(n + 1), 1 if self.low == 0 else 2
+        many = bisect_left(counts, True, key=lambda k: tails * binomial_sf(k, n, self.high) < alpha)
+        few = -1
+        if self.low > 0:
+            few = bisect_left(counts, True, key=lambda k: 2 * binomial_cdf(k, n, self.low) >= alpha) - 1
+        return binomial_sf(many, n, p) * (many <= n) + binomial_cdf(few, n, p) * (few >= 0)
+
+    def e_value(self, k: int, n: int) -> float:
+        """Evidence against "the probability lies in the band": reaches ``1 / alpha`` with chance ``alpha``.
+
+        Whoever stops the run and when: see `log_mixture`, of which it is the least over the band.
+        """
+        log = log_mixture(k, n, min(max(k / n, self.low), self.high)) if n else 0.0
+        return math.exp(log) if log < 700 else math.inf
+
     def p_value(self, k: int, n: int) -> float:
         """Exact p-value of "the probability lies in the band", doubled where both ends are tested."""
         above = binomial_sf(k, n, self.high)
@@ -107,6 +124,18 @@ def binomial_sf(k: int, n: int, p: float) -> float:
     from scipy.special import betainc
 
     return float(k <= 0) if not 0 < k <= n else float(betainc(k, n - k + 1, p))
+
+
+def log_mixture(k: int, n: int, p: float) -> float:
+    """Log of the likelihood of ``k`` in ``n``, averaged over all probabilities, over that of ``p``.
+
+    If ``p`` is the truth, its exponential is a martingale in ``n`` that starts at 1, and so ever reaches
+    ``1 / alpha`` with probability ``alpha`` at most (Ville 1939; the mixture is that of Robbins 1970). It is
+    least at ``p = k / n``.
+    """
+    from scipy.special import betaln, xlog1py, xlogy
+
+    return float(betaln(k + 1, n - k + 1) - xlogy(k, p) - xlog1py(n - k, -p))
 
 
 def clopper_pearson(k: int, n: int, alpha: float) -> tuple[float, float]:
@@ -155,9 +184,7 @@ def _chance_of_deciding(band: Band, n: int, alpha: float) -> float:
     """Probability that ``n`` trials certify (or, for a single value, refute) when the planned truth holds."""
     counts = range(n + 1)
     if band.low == band.high:
-        many = bisect_left(counts, True, key=lambda k: 2 * binomial_sf(k, n, band.high) < alpha)
-        few = bisect_left(counts, True, key=lambda k: 2 * binomial_cdf(k, n, band.low) >= alpha) - 1
-        return binomial_sf(many, n, band.planned) + binomial_cdf(few, n, band.planned)
+        return band.power(band.planned, n, alpha)
     most = bisect_left(counts, True, key=lambda k: binomial_cdf(k, n, band.high) > alpha) - 1
     least = 0
     if band.low > 0:
@@ -214,7 +241,9 @@ class Verdict:
     lower, upper : float or None
         Exact confidence limits of the failure probability.
     p_value : float or None
-        Of the claim itself as null hypothesis.
+        Of the claim itself as null hypothesis, at a number of trials fixed before the run.
+    e_value : float or None
+        Evidence against the claim that may be looked at any time, see `Band.e_value`.
     alpha : float
         This verdict's share of the level of the whole suite.
     worst_ratio, median_ratio : float or None
@@ -244,6 +273,7 @@ class Verdict:
     lower: float | None = None
     upper: float | None = None
     p_value: float | None = None
+    e_value: float | None = None
     alpha: float
     worst_ratio: float | None = None
     median_ratio: float | None = None

@@ -14,7 +14,7 @@ import pytest
 from rmttheory import __version__
 from rmttheory.theorem.claims import claims
 
-COMMANDS = ("verify", "controls", "claims", "spectrum", "edge", "train")
+COMMANDS = ("verify", "controls", "watch", "claims", "spectrum", "edge", "train")
 
 
 def test_version(run):
