@@ -5,7 +5,6 @@ Hypothesis climbs the ratio of left to right: a claim that survives has been att
 
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
 from types import SimpleNamespace
 
 import mpmath
@@ -13,10 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, target
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
+from rmttheory import strategies
 from rmttheory.arrays import Stream
-from rmttheory.networks import Dense, Network, accuracy
+from rmttheory.networks import accuracy
 from rmttheory.theorem.certificates import data_path_budget
 from rmttheory.theorem.judging import verify
 from rmttheory.theorem.removals import LogitCase, RemovalCase, draw_logits, draw_removal
@@ -30,7 +29,6 @@ from rmttheory.theorem.statements.deterministic import (
 from rmttheory.theorem.verdicts import Outcome
 
 SEARCH = settings(max_examples=300)
-SMALL = st.floats(-4, 4, allow_subnormal=False)
 
 
 @st.composite
@@ -46,24 +44,17 @@ def logit_cases(draw):
 @st.composite
 def removal_cases(draw):
     """Any numbers in a network of one to three layers, any of them split in any way."""
-    depth, classes = draw(st.integers(1, 3)), draw(st.integers(2, 3))
-    sizes = [draw(st.integers(1, 3)) for _ in range(depth)] + [classes]
-    index = draw(st.integers(0, depth - 1))
-    kind = draw(st.sampled_from(["relu", "abs", "identity"]))
-    weights = [draw(arrays(float, (n, m), elements=SMALL)) for m, n in pairwise(sizes)]
-    biases = [draw(arrays(float, n, elements=st.floats(-30, 30, allow_subnormal=False))) for n in sizes[1:]]
-    R = draw(arrays(float, weights[index].shape, elements=SMALL))
-    S = weights[index]
-    weights[index] = S + R
-    kinds = [kind] * (depth - 1) + ["identity"]
-    samples = draw(st.integers(1, 3))
+    network = draw(strategies.networks())
+    index = draw(st.integers(0, len(network.layers) - 1))
+    S, R = draw(strategies.splits(network.layers[index].shape))
+    x, labels = draw(strategies.batches(network))
     return RemovalCase(
-        network=Network(tuple(map(Dense, weights, biases, kinds))),
+        network=network.replace(index, S + R),
         index=index,
         S=S,
         R=R,
-        x=draw(arrays(float, (samples, sizes[0]), elements=SMALL)),
-        labels=np.array(draw(st.lists(st.integers(0, classes - 1), min_size=samples, max_size=samples))),
+        x=x,
+        labels=labels,
         theta=draw(st.sampled_from([0.0, 0.5]) | st.floats(0, 0.99)),
         decay=draw(st.floats(0, 10)),
     )
