@@ -205,7 +205,7 @@ def draw_removal(cell: Cell, stream: Stream) -> RemovalCase:
 
 def _generic(cell: Cell, rng: np.random.Generator, theta: float) -> RemovalCase:
     """Normal weights, one layer of which is split by a mask, by its singular values, or at random."""
-    sizes = _sizes(cell)
+    sizes = layer_sizes(cell)
     index = int(rng.integers(cell["depth"]))
     weights = [rng.standard_normal((n, m)) / math.sqrt(m) for m, n in itertools.pairwise(sizes)]
     biases = [rng.standard_normal(n) for n in sizes[1:]]
@@ -213,7 +213,7 @@ def _generic(cell: Cell, rng: np.random.Generator, theta: float) -> RemovalCase:
     R = weights[index] - S
     weights[index] = S + R
     x = rng.standard_normal((cell["samples"], sizes[0]))
-    network = _network(weights, biases, rng)
+    network = hidden_network(weights, biases, rng)
     labels = np.argmax(network.logits(x), axis=1)
     if rng.random() < 0.5:
         labels = rng.integers(cell["classes"], size=cell["samples"])
@@ -238,10 +238,10 @@ def _extremal(cell: Cell, rng: np.random.Generator, theta: float) -> RemovalCase
     The samples are of the class of that logit. It has next to no probability, or it trades places with a
     rival whose lead, or whose lag, at one of the samples is just what the removal can bridge.
     """
-    sizes, samples, classes = _sizes(cell), cell["samples"], cell["classes"]
+    sizes, samples, classes = layer_sizes(cell), cell["samples"], cell["classes"]
     index = int(rng.integers(cell["depth"]))
     label, rival = rng.choice(classes, size=2, replace=False)
-    weights = [_averages((n, m), rng) for m, n in itertools.pairwise(sizes)]
+    weights = [averages((n, m), rng) for m, n in itertools.pairwise(sizes)]
     weights[-1] = np.where(np.arange(classes) == label, -1.0, 1.0)[:, None] * weights[-1][:1]
     S = np.sign(weights[index]) * np.abs(weights[index][:1])
     share = rng.uniform(-0.9, 0.9)
@@ -251,7 +251,7 @@ def _extremal(cell: Cell, rng: np.random.Generator, theta: float) -> RemovalCase
     biases[-1] = np.where(np.arange(classes) == rival, 0.0, -rng.uniform(0.5, 5))
     biases[-1][label] = -40.0
     case = RemovalCase(
-        network=_network(weights, biases, rng),
+        network=hidden_network(weights, biases, rng),
         index=index,
         S=S,
         R=R,
@@ -265,19 +265,21 @@ def _extremal(cell: Cell, rng: np.random.Generator, theta: float) -> RemovalCase
     lead = case.before[s, rival] - case.before[s, label]
     # without R, with share < 0, the logit of the class is lower: then it is the class that leads at first
     biases[-1][label] += lead - np.sign(share) * (2 - 10 ** rng.uniform(-4, 0.3)) * case.radii[s]
-    return replace(case, network=_network(weights, biases, rng))
+    return replace(case, network=hidden_network(weights, biases, rng))
 
 
-def _sizes(cell: Cell) -> tuple[int, ...]:
+def layer_sizes(cell: Cell) -> tuple[int, ...]:
+    """Return the widths of a network of one width, from its inputs to its logits."""
     return (*[cell["n"]] * cell["depth"], cell["classes"])
 
 
-def _averages(shape: tuple[int, int], rng: np.random.Generator) -> HostArray:
+def averages(shape: tuple[int, int], rng: np.random.Generator) -> HostArray:
     """Positive rows, all with the same sum."""
     A = rng.random(shape)
     return np.asarray(rng.uniform(0.5, 2) * A / np.sum(A, axis=1, keepdims=True))
 
 
-def _network(weights: list[HostArray], biases: list[HostArray], rng: np.random.Generator) -> Network:
+def hidden_network(weights: list[HostArray], biases: list[HostArray], rng: np.random.Generator) -> Network:
+    """Return a network whose hidden layers all have one activation; its logits have none."""
     kinds = [str(rng.choice(["relu", "abs", "identity"]))] * (len(weights) - 1)
     return Network(tuple(map(Dense, weights, biases, [*kinds, "identity"])))
