@@ -153,6 +153,8 @@ class Claim:
         The width at which the bound would fall below ``trivial``.
     grids : mapping of preset to tuple of cells
         Parameter overrides to judge; the typical cell if absent.
+    proved : str
+        What the proof gives, in a sentence, where the stated failure probability is larger than that.
     reconstructed : bool
         True where the statement is our reconstruction of a paper's theorem.
     """
@@ -178,6 +180,7 @@ class Claim:
     speaks_at: Callable[[Case], float] | None = None
     controls: Mapping[str, Control] = field(default_factory=dict)
     grids: Mapping[str, tuple[Cell, ...]] = field(default_factory=dict)
+    proved: str = ""
     reconstructed: bool = False
 
     def __repr__(self) -> str:

@@ -141,7 +141,11 @@ def draw_truncated(cell: Any, stream: Stream) -> TruncatedCase:
     InvalidInput
         If there are more classes than neurons.
     """
-    planting = plant(cell, stream)
+    return truncate(plant(cell, stream), cell, stream)
+
+
+def truncate(planting: Planting, cell: Any, stream: Stream) -> TruncatedCase:
+    """Draw the noise of a planted network and truncate its middle layer; otherwise as `draw_truncated`."""
     draw = _without_matrix if drawn_by(cell) == "band" else _in_full
     whole, truncated, signal = draw(planting, cell, stream.child("noise"))
     moved = [float(np.max(np.abs(a - b))) for a, b in zip(whole, truncated)]
