@@ -73,8 +73,8 @@ class BudgetCase(NoiseCase):
         n, layers = self.cell["n"], len(self.images)
         rows = layers * n * len(self.v) if together is None else together
         level = math.log(2 * rows / self.cell["delta"])
-        size: float = math.sqrt((self.g if g is None else g) * level / (half * n))
-        return layers * size * 2 * float(np.mean(self.stretches * self.norms))
+        variance = float(self.g if g is None else g) / n
+        return 2 * layers * math.sqrt(variance * level / half) * float(np.mean(self.stretches * self.norms))
 
     @property
     def rounding(self) -> float:
