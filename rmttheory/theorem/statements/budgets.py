@@ -79,7 +79,7 @@ class BudgetCase(NoiseCase):
     @property
     def rounding(self) -> float:
         """Of sums of ``m`` products, for the images, over samples of one size."""
-        return 4 * EPS * (self.v.shape[1] + len(self.v)) * self.bound()
+        return 4 * EPS * float(self.v.shape[1] + len(self.v)) * self.bound()
 
 
 def _inputs(cell: Cell, stream: Stream) -> HostArray:
