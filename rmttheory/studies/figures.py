@@ -170,6 +170,24 @@ def ladder_figure(curves: Sequence[Curve], *, ylabel: str) -> Figure:
     return figure
 
 
+def ratio_figure(ratios: HostArray) -> Figure:
+    """Draw how left sides compare with right sides, one count a trial; beyond 1 a claim is violated."""
+    figure = Figure(figsize=(WIDTH, 2.4))
+    axes = figure.subplots()
+    clipped = np.clip(ratios, *RATIOS)
+    low = 10 ** math.floor(math.log10(max(RATIOS[0], float(np.quantile(clipped, 0.05)))))
+    high = max(2.0, 1.2 * float(clipped.max()))
+    bins = np.geomspace(low, high, 41)
+    axes.hist(np.clip(clipped, low, high), list(bins), color=LIGHT.bulk, edgecolor=LIGHT.paper, linewidth=0.4)
+    axes.axvline(1.0, color=LIGHT.ink, linestyle="--", linewidth=1)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("left side / right side")
+    axes.set_ylabel("trials")
+    return figure
+
+
 def overview_figure(verdicts: Sequence[Verdict]) -> Figure:
     """Draw every verdict in a row: its outcome, and how much of its bound the truth used up."""
     figure = Figure(figsize=(WIDTH, 1.1 + 0.24 * len(verdicts)))
