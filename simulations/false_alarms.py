@@ -3,8 +3,8 @@
 A replica is a suite of its own: every statement on a probability, at its typical cell with a seed of its own,
 each at an equal share of one level for the whole suite. That level is 0.2 here, since nobody could wait for
 false alarms at 1e-6, and trials are few. All these claims are true, so that whatever is refuted is a false
-alarm. Beside what was seen stands what is known exactly: the probability of a refutation if the truth were the
-least favourable one that the claim allows. About ten minutes on two cores for 1,000 replicas.
+alarm. Beside what was seen stands what is known exactly: the probability of a refutation if the truth were
+the least favourable one that the claim allows. About ten minutes on two cores for 1,000 replicas.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ from rmttheory.theorem.verdicts import Outcome, clopper_pearson
 LEVEL, TRIALS = 0.2, 40
 SMALL = {"n": 48, "m": 32, "samples": 5, "delta": 0.2, "noise": "gaussian"}
 """Sizes at which a trial takes a millisecond."""
-AT_THEIR_SIZE = ("pruning_theorem_confidence", "pruning_theorem_accuracy", "bema_level", "tw_edge", "gof_null")
+AT_THEIR_SIZE = (
+    "pruning_theorem_confidence",
+    "pruning_theorem_accuracy",
+    "bema_level",
+    "tw_edge",
+    "gof_null",
+)
 """What these say holds from a size on, or at a size."""
 
 
@@ -68,7 +74,8 @@ def main() -> None:
     alarms: dict[str, list[bool]] = {one.id: [] for one in judged}
     for index, work in enumerate(works):
         alarms[work[0]] += results[index]
-    print(f"| claim | allowed | refuted of {given.replicas} | at the least favourable truth |\n|---|---|---|---|")
+    print(f"| claim | allowed | refuted of {given.replicas} | at the least favourable truth |")
+    print("|---|---|---|---|")
     worst = 0.0
     for claim in judged:
         band = claim.failure(cell_of(claim))
@@ -77,8 +84,9 @@ def main() -> None:
         print(f"| {claim.id} | {band.high:.3g} | {sum(alarms[claim.id])} | {known:.4f} |")
     suites = sum(any(found) for found in zip(*alarms.values()))
     upper = clopper_pearson(suites, given.replicas, 0.05)[1]
-    print(f"\n{suites} of {given.replicas} suites of {len(judged)} claims refuted something: at most {upper:.3f} with")
-    print(f"95 % confidence, where {LEVEL} is the stated level; at the least favourable truths together {worst:.3f}.")
+    count = f"{suites} of {given.replicas} suites of {len(judged)} claims"
+    print(f"\n{count} refuted something, {upper:.3f} at most (95 % confidence).")
+    print(f"Stated level {LEVEL}; at the least favourable truths {worst:.3f}.")
     print(f"{time.perf_counter() - start:.0f} seconds.")
 
 

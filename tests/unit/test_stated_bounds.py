@@ -47,6 +47,19 @@ def test_finite_confidence():
     assert claim.left(case) == close(float(np.max(moved(case) / radii)))
 
 
+def test_sidaks_radius():
+    from scipy.stats import norm
+
+    claim, cell, case = drawn("sidak_confidence", g=0.7)
+    events = cell["n"] * cell["samples"]
+    u = norm.isf((1 - (1 - cell["delta"]) ** (1 / events)) / 2)
+    stretch = row_sum(case.planting.readout)
+    radii = [stretch * a * u * (0.7 / cell["n"]) ** 0.5 for a in lengths(case.planting.v)]
+    # 1 - (1 - delta) ** (1 / events) loses four digits
+    assert claim.left(case) == pytest.approx(float(np.max(moved(case) / radii)), rel=1e-10)
+    assert max(radii) < max(gaussian_radii(case, cell, events, cell["delta"]))
+
+
 @pytest.mark.parametrize(
     "name", ["logit_perturbation_gaussian", "margin_accuracy_gaussian", "ce_perturbation_gaussian"]
 )

@@ -167,9 +167,9 @@ def _protectable(case: RandomCase) -> float:
     return float(np.max(margins(case.before, best) / (2 * _stated_radius(case))))
 
 
-def _stretch(case: RandomCase, width: float) -> float:
+def stretch_at(case: RandomCase, width: float) -> float:
     """Largest row sum of the readout at another width; a standard readout has sums of ``sqrt(2 n / pi)``."""
-    if case.cell["readout"] == "bounded":
+    if case.cell.get("readout", "bounded") == "bounded":
         return case.lipschitz
     return case.lipschitz + math.sqrt(2 * width / math.pi) - math.sqrt(2 * case.width / math.pi)
 
@@ -177,7 +177,7 @@ def _stretch(case: RandomCase, width: float) -> float:
 def radius_at(case: RandomCase, width: float, delta: float) -> float:
     """Certified radius at another width for an input of the layer of norm 1."""
     samples = case.cell["samples"]
-    return _stretch(case, width) * math.sqrt(2 * case.g * math.log(2 * width * samples / delta) / width)
+    return stretch_at(case, width) * math.sqrt(2 * case.g * math.log(2 * width * samples / delta) / width)
 
 
 def _width_for_labels(case: RandomCase) -> float:

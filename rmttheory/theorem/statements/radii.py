@@ -30,6 +30,7 @@ from rmttheory.theorem.statements.gaussian import (
     least_width,
     logit_rounding,
     network_parameters,
+    stretch_at,
 )
 from rmttheory.theorem.truncations import TruncatedCase, truncate
 from rmttheory.theorem.verdicts import Band, Kind
@@ -54,7 +55,7 @@ def _width(case: RandomCase) -> float:
     best = float(np.max(margins(case.after, np.argmax(case.after, axis=1)) / case.norms))
 
     def speaks(n: float) -> bool:
-        return 4 * math.sqrt(2 * math.log(2 * n) / n) * case.lipschitz < best
+        return 4 * math.sqrt(2 * math.log(2 * n) / n) * stretch_at(case, n) < best
 
     return least_width(speaks, above=case.width)
 
