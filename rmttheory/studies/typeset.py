@@ -17,7 +17,7 @@ forall ∀ exists ∃ dots … ldots … cdots … top ⊤ circ ∘ star ∗ pri
 """
 _RELATIONS = """
 le ≤ leq ≤ ge ≥ geq ≥ ne ≠ neq ≠ ll ≪ gg ≫ sim ~ approx ≈ equiv ≡ to → rightarrow → Rightarrow ⇒ in ∈
-subset ⊂ times × odot ⊙ mid | sum Σ prod Π
+subset ⊂ subseteq ⊆ times × odot ⊙ mid | sum Σ prod Π
 """
 _SPACES = {",": " ", ";": " ", ":": " ", " ": " ", "quad": "  ", "qquad": "  ", "!": ""}
 _SIZES = dict.fromkeys(("left", "right", "big", "Big", "bigl", "bigr", "Bigl", "Bigr"), "")
@@ -35,7 +35,8 @@ _GLUE = "\u2060"
 """Keeps an index on the line of what it belongs to."""
 _ACCENTS = {"hat": "\u0302", "widehat": "\u0302", "tilde": "\u0303", "bar": "\u0304", "dot": "\u0307"}
 _WORDS = ("log", "exp", "max", "min", "sup", "inf", "lim", "tr", "arg", "Pr", "cos", "sin", "det", "rank")
-_FONTS = ("mathcal", "mathrm", "mathbb", "mathbf", "mathit", "text", "operatorname")
+_FONTS = ("mathcal", "mathbb", "mathbf", "mathit")
+_UPRIGHT = ("mathrm", "text", "operatorname")
 
 
 def to_html(text: str) -> str:
@@ -147,6 +148,13 @@ class _Formula:
             self.tokens.pop()
         return self.one().strip()
 
+    def raw(self) -> str:
+        """Return the letters of a group as they stand."""
+        letters = [self.tokens.pop()] if self.tokens else []
+        while letters[:1] == ["{"] and letters[-1] != "}" and self.tokens:
+            letters.append(self.tokens.pop())
+        return "".join(letters).strip("{}")
+
     def command(self, name: str) -> str:
         if name == "frac":
             return f"{self.part()}/{self.part()}"
@@ -159,6 +167,8 @@ class _Formula:
             return unicodedata.normalize("NFC", re.sub(r"(\w)(?=(</i>)?$)", rf"\1{_ACCENTS[name]}", base))
         if name in _FONTS:
             return self.argument()
+        if name in _UPRIGHT:
+            return self.style.plain(f" {self.raw()} ")
         if name in _WORDS:
             return self.style.plain(f" {name}" if self.tokens[-1:] == ["("] else f" {name} ")
         if name in ("sum", "prod"):

@@ -68,7 +68,7 @@ def silent(case):
         ("bgn_overlap", {"aspect": 0.25, "n": 16}, swapped),
         ("truncation_bias", {"aspect": 1.0, "n": 12}, silent),
     ],
-    ids=str,
+    ids=["swapped directions", "a path without noise"],
 )
 def test_a_spoiled_case_has_another_law(name, cell, spoil):
     claim = find_claim(name)

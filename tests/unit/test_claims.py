@@ -149,4 +149,4 @@ def test_claims_and_verdicts_are_printed_in_a_line():
     claim = find_claim("finite_confidence")
     assert repr(claim) == f"Claim('finite_confidence', tail: {claim.statement})"
     verdict = verify("mp_law_identity")
-    assert str(verdict) == "mp_law_identity certified: Proved: 11 identities reduce to zero."
+    assert str(verdict) == "mp_law_identity certified: Proved: 17 identities reduce to zero."

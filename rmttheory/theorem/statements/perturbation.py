@@ -241,8 +241,8 @@ BULK_COLLAPSE = Claim(
     id="bulk_collapse_spike_stabilization",
     kind=Kind.EXACT,
     statement=r"As $R \to 0$ the bulk collapses and spikes settle: $|s_i(W) - \theta_i| \le |R|_{op}$, "
-    r"$\sum_{i>k} s_i(W)^2 \le 2|R|_F^2 + 2\sum_{i>k}\theta_i^2$ and $\#\{s_i(W) > e\} \le |W|_F^2/e^2$; "
-    r"the largest ratio of the two sides is at most 1.",
+    r"$\sum_{i>k} s_i(W)^2 \le 2|R|_F^2 + 2\sum_{i>k}\theta_i^2$ and at most $|W|_F^2/e^2$ of the $s_i(W)$ "
+    r"exceed $e$; the largest ratio of the two sides is at most 1.",
     source=f"{_PAPER}, collapse of the bulk; Weyl (1912), Chebyshev",
     parameters=_SHAPE,
     draw=_draw_shared,
