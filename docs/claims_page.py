@@ -16,19 +16,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rmttheory.studies import figures
 from rmttheory.studies.curves import limit_curve
 from rmttheory.studies.style import number, span
 from rmttheory.studies.tables import cell_values
 from rmttheory.theorem import Claim, Kind, statements
 from rmttheory.theorem.claims import Parameter, registry
-from rmttheory.theorem.judging import run_trials
+from rmttheory.theorem.judging import POWER, plan_trials, run_trials
 from rmttheory.theorem.trained.predicates import PREDICATES
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 COMMAND = "rmttheory verify all --preset standard"
 SEED = 0
+LEVEL = 1e-8
+"""About the share of one verdict in the level of a whole run."""
 _TRIALS = {Kind.LIMIT: 60, Kind.EXACT: 120, Kind.TAIL: 120, Kind.IDENTITY: 120}
 
 _INDEX = """# All claims
@@ -107,13 +111,44 @@ def page(claim: Claim, module: str, verdicts: list[dict[str, Any]], folder: Path
         parts.append(
             "\n".join(["## Parameters\n", "| parameter | meaning | typical |", "|---|---|---|", *rows])
         )
-    parts += [_verdicts(verdicts), *_figure(claim, folder), _sharpness(claim)]
+    parts += [_test(claim), _verdicts(verdicts), *_figure(claim, folder), _sharpness(claim)]
     if claim.controls:
         broken = (f"- `{claim.id}/{name}`: {control.breaks}" for name, control in claim.controls.items())
         head = f"Broken variants that `rmttheory controls {claim.id}` must refute:"
         parts.append(f"## Controls\n\n{head}\n\n" + "\n".join(broken))
     parts.append(_code(claim, module))
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _test(claim: Claim) -> str:
+    """Say what is tested, against what, and what a planned run of the typical cell would see."""
+    if claim.residuals is not None:
+        return ""
+    n, cell = plan_trials(claim, claim.cell(), alpha=LEVEL), claim.cell()
+    if claim.kind is Kind.LIMIT:
+        text = (
+            f"Null: along the ladder the error falls like $n^{{-{claim.rate:.3g}}}$. Alternative: it does not "
+            f"fall at half that rate. Over {n} trials $\\log$ error is regressed on $\\log n$, and the claim is "
+            "refuted if the whole confidence interval of the slope is flatter than half the rate."
+        )
+    elif claim.kind is Kind.EXACT:
+        text = (
+            f"One violation beyond rounding refutes it, so the level is 0. {n:,} trials miss what is false "
+            f"in {100 * (1 - 0.05 ** (1 / n)):.2g} % of the draws with probability 0.05."
+        )
+    else:
+        band = claim.failure(cell)
+        null = f"in [{band.low:.4g}, {band.high:.4g}]" if band.low else f"at most {band.high:.4g}"
+        if band.low == band.high:
+            null = f"equal to {band.high:.4g}"
+        seen = next((p for p in np.linspace(band.high, 1, 2001)[1:] if band.power(p, n, LEVEL) >= POWER), 1.0)
+        text = (
+            f"Null: the left side exceeds the right one with a probability {null}. {n:,} trials at level "
+            f"{LEVEL:.1e} refute with power {POWER:g} when it is {seen:.3g} or more"
+        )
+        decided = "refute" if band.low == band.high else "certify"
+        text += f"; they are planned to {decided} with that power when it is {band.planned:.3g}."
+    return f"## What a run can see\n\n{text}"
 
 
 def _verdicts(verdicts: list[dict[str, Any]]) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from rmttheory import MarchenkoPastur, Stream, TracyWidom, outlier, overlaps, singular_values
+from rmttheory import MarchenkoPastur, Stream, TracyWidom, fit_edge, outlier, overlaps, singular_values
 from rmttheory.matrices import Spiked, hard_threshold, shrink, spike_from_outlier
 from rmttheory.networks import Dense, Network, cross_entropy, remove_bulk
 from rmttheory.theorem import verify
@@ -70,6 +70,37 @@ def distribution_beyond_edge() -> Iterator[Row]:
     wrong = np.where(values[window] / g >= law.support[1], 0.0, right)
     misfits = (f"{np.max(np.abs(one - empirical)):.3f}" for one in (wrong, right))
     yield "misfit of a heavy spectrum, 400 x 100", *misfits
+
+
+def accepted_fit() -> Iterator[Row]:
+    """A layer passes the goodness of fit up to a misfit of 1, which every layer does."""
+    model = Spiked((400, 100), noise="column-scaled:1.5")
+    fit = fit_edge(singular_values(model.sample(1).W), model.shape)
+    calibrated = "yes" if fit.p_value > 0.01 else f"no, p = {fit.p_value:.3f}"
+    yield f"heavy spectrum with misfit {fit.misfit:.3f}: accepted", "yes", calibrated
+
+
+def level_beyond_half() -> Iterator[Row]:
+    """At beta = 0.8 and 0.9 the cut stands inside the bulk, the more so with the exponent slip."""
+    n = 200
+    values = Spiked((n, n)).singular_values(rng=1, trials=200, k=10) ** 2
+    for beta in (0.8, 0.9):
+        t = float(TracyWidom(1).ppf(1 - beta))
+        cuts = (4 + t * n ** (-2 / 3) * width for width in (2**4 / 3, 2 ** (4 / 3)))
+        counts = (f"{np.mean(np.sum(values > cut, axis=1)):.2f}" for cut in cuts)
+        yield f"values of noise of 200 x 200 that are kept, beta = {beta:g}", *counts
+
+
+def relu_on_logits() -> Iterator[Row]:
+    """ReLU on the logits makes all of them zero for some samples, which then have no label."""
+    x = Stream(1).normal((2000, 50))
+    weight = Stream(2).normal((10, 50))
+    for name, last in (("10 classes", 10), ("2 classes", 2)):
+        lost = (
+            np.mean(np.max(Network((Dense(weight[:last], None, end),)).logits(x), axis=1) == 0)
+            for end in ("relu", "identity")
+        )
+        yield f"share of samples without a label, {name}", *(f"{share:.3f}" for share in lost)
 
 
 def softmax_over_batch() -> Iterator[Row]:
@@ -245,6 +276,9 @@ SLIPS: tuple[Callable[[], Iterator[Row]], ...] = (
     quantile_index,
     both_slips_level,
     distribution_beyond_edge,
+    accepted_fit,
+    level_beyond_half,
+    relu_on_logits,
     softmax_over_batch,
     inverse_outlier,
     entry_variance,
