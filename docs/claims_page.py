@@ -12,6 +12,7 @@ import inspect
 import json
 import pkgutil
 import tomllib
+from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -128,8 +129,8 @@ def _test(claim: Claim) -> str:
     if claim.kind is Kind.LIMIT:
         text = (
             f"Null: along the ladder the error falls like $n^{{-{claim.rate:.3g}}}$. Alternative: it does not "
-            f"fall at half that rate. Over {n} trials $\\log$ error is regressed on $\\log n$, and the claim is "
-            "refuted if the whole confidence interval of the slope is flatter than half the rate."
+            f"fall at half that rate. The logarithm of the error is regressed on that of $n$ over {n} trials; "
+            "refuted is what has the whole confidence interval of its slope flatter than half the rate."
         )
     elif claim.kind is Kind.EXACT:
         text = (
@@ -141,7 +142,8 @@ def _test(claim: Claim) -> str:
         null = f"in [{band.low:.4g}, {band.high:.4g}]" if band.low else f"at most {band.high:.4g}"
         if band.low == band.high:
             null = f"equal to {band.high:.4g}"
-        seen = next((p for p in np.linspace(band.high, 1, 2001)[1:] if band.power(p, n, LEVEL) >= POWER), 1.0)
+        truths = np.linspace(band.high, 1, 2001)
+        seen = truths[bisect_left(truths, POWER, key=lambda p: band.power(p, n, LEVEL), hi=2000)]
         text = (
             f"Null: the left side exceeds the right one with a probability {null}. {n:,} trials at level "
             f"{LEVEL:.1e} refute with power {POWER:g} when it is {seen:.3g} or more"
