@@ -128,8 +128,8 @@ def _test(claim: Claim) -> str:
     n, cell = plan_trials(claim, claim.cell(), alpha=LEVEL), claim.cell()
     if claim.kind is Kind.LIMIT:
         text = (
-            f"Null: along the ladder the error falls like $n^{{-{claim.rate:.3g}}}$. Alternative: it does not "
-            f"fall at half that rate. The logarithm of the error is regressed on that of $n$ over {n} trials; "
+            f"Null: along the ladder the error falls like $n^{{-{claim.rate:.3g}}}$. Alternative: it does "
+            f"not fall at half that rate. Log error is regressed on $\\log n$ over {n} trials; "
             "refuted is what has the whole confidence interval of its slope flatter than half the rate."
         )
     elif claim.kind is Kind.EXACT:
