@@ -15,7 +15,7 @@ from rmttheory.theorem.claims import METHOD, Cell, Claim, claims, find_claim
 from rmttheory.theorem.judging import SUITE_LEVEL, Trials, judge, judge_proof, plan_trials, run_trials
 from rmttheory.theorem.verdicts import Verdict
 
-EFFORT = {"quick": 1, "standard": 5, "full": 25}
+EFFORT = {"quick": 1, "standard": 5, "full": 10}
 """Multiplies the trials of exact and limit statements; those of the others follow from level and power."""
 
 PIECES = 16
