@@ -196,3 +196,11 @@ def test_corners_of_the_parameter_ranges(claim, cell):
     verdict = verify(claim, trials=20, **cell)
     assert verdict.outcome is Outcome.CONSISTENT, verdict.why
     assert verdict.admissible == 20
+
+
+def test_budget_and_radii_fall_with_what_stays():
+    case = replace(DET_CE_PATH.witness(), theta=0.25)
+    moved = np.max(np.abs(case.v @ case.R.T), axis=1)
+    assert case.budget() == pytest.approx(2 * 0.75 * case.lipschitz * moved.mean(), rel=1e-12)
+    assert case.budget(3.0) == pytest.approx(2 * 0.75 * 3.0 * moved.mean(), rel=1e-12)
+    np.testing.assert_allclose(case.radii, 0.75 * case.lipschitz * moved, rtol=1e-12)
