@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from rmttheory.studies import figures
 from rmttheory.studies.curves import limit_curve
@@ -25,7 +26,7 @@ from rmttheory.studies.style import number, span
 from rmttheory.studies.tables import cell_values
 from rmttheory.theorem import Claim, Kind, statements
 from rmttheory.theorem.claims import Parameter, registry
-from rmttheory.theorem.judging import POWER, plan_trials, run_trials
+from rmttheory.theorem.judging import POWER, Trials, plan_trials, run_trials
 from rmttheory.theorem.trained.predicates import PREDICATES
 
 HERE = Path(__file__).parent
@@ -178,26 +179,30 @@ def _figure(claim: Claim, folder: Path) -> list[str]:
         return []
     cell = claim.cell()
     trials = run_trials(claim, cell, seed=SEED, start=0, stop=min(_TRIALS[claim.kind], max(claim.trials, 60)))
-    path = folder / f"{claim.id}.svg"
-    if claim.kind is Kind.LIMIT:
-        curve = limit_curve(claim, "", trials, alpha=0.05)
-        if curve is None:
-            return []
-        drawn = figures.ladder_figure([curve], ylabel="distance to the limit")
-        text = (
-            "Distance to the limit along the ladder, medians with the middle 80 % shaded; the claimed rate."
-        )
-    else:
-        right = trials.right + trials.slack
-        usable = (right > 0) & (trials.left >= 0)
-        if usable.sum() < 10 or not (trials.left[usable] > 0).any():
-            return []
-        drawn = figures.ratio_figure(trials.left[usable] / right[usable])
-        count = int(usable.sum())
-        text = f"Left over right side in {count} trials of the typical cell; at 1 the bound is attained."
     with figures.appearance():
-        path.write_bytes(figures.encode(drawn, "svg"))
+        drawn, text = _ladder(claim, trials) if claim.kind is Kind.LIMIT else _ratios(trials)
+        if drawn is None:
+            return []
+        (folder / f"{claim.id}.svg").write_bytes(figures.encode(drawn, "svg"))
     return [f"## How tight it is\n\n![{text}]({claim.id}.svg)\n\n{text}"]
+
+
+def _ladder(claim: Claim, trials: Trials) -> tuple[Figure | None, str]:
+    curve = limit_curve(claim, "", trials, alpha=0.05)
+    drawn = figures.ladder_figure([curve], ylabel="distance to the limit") if curve else None
+    return (
+        drawn,
+        "Distance to the limit along the ladder, medians with the middle 80 % shaded; the claimed rate.",
+    )
+
+
+def _ratios(trials: Trials) -> tuple[Figure | None, str]:
+    right = trials.right + trials.slack
+    usable = (right > 0) & (trials.left >= 0)
+    shown = usable.sum() >= 10 and (trials.left[usable] > 0).any()
+    drawn = figures.ratio_figure(trials.left[usable] / right[usable]) if shown else None
+    count = int(usable.sum())
+    return drawn, f"Left over right side in {count} trials of the typical cell; at 1 the bound is attained."
 
 
 def _sharpness(claim: Claim) -> str:
