@@ -390,6 +390,21 @@ def values(n=40, m=30):
     return null_singular_values((n, m), stream=Stream(1))[0]
 
 
+def test_square_noise_may_have_one_value_near_zero():
+    """As one in 1e5 layers of width 100 does: it is no reason to stop, and hardly moves the fit."""
+    s = np.sort(Spiked((100, 100)).singular_values(rng=1)[0])
+    plain = fit_edge(s, (100, 100))
+    s[0] = 1e-9
+    fit = fit_edge(s, (100, 100))
+    assert fit.g == pytest.approx(plain.g, rel=1e-12)
+    assert fit.spikes == plain.spikes
+    s[1] = 1e-9
+    with pytest.raises(InvalidInput, match="2 values that are zero to rounding"):
+        fit_edge(s, (100, 100))
+    with pytest.raises(InvalidInput, match="1 values that are zero"):
+        fit_edge(np.r_[1e-9, np.sort(Spiked((120, 100)).singular_values(rng=1)[0])[1:]], (120, 100))
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
