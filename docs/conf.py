@@ -13,7 +13,9 @@ from rmttheory.studies import figures
 sys.path.insert(0, str(Path(__file__).parent))
 import claims_page
 
-GALLERY = "edge_ladder|certified_width"  # the scripts that draw; others print tables
+HERE = Path(__file__).parent
+RECORDS = {path.stem: path for path in sorted((HERE / "experiments").glob("*.json"))}
+GALLERY = "|".join(["edge_ladder", "certified_width", *RECORDS])  # the scripts that draw; others print tables
 
 project = "rmttheory"
 author = "The rmttheory developers"
@@ -55,13 +57,25 @@ def _save_figure(block, block_vars, gallery_conf):  # noqa: ARG001
     return figure_rst([path], gallery_conf["src_dir"])
 
 
+class _Arguments:
+    """Let an experiment draw its record: nothing is computed when the documentation is built."""
+
+    def __repr__(self):
+        return "records"
+
+    def __call__(self, gallery_conf, script_vars):  # noqa: ARG002
+        record = RECORDS.get(Path(script_vars["src_file"]).stem)
+        return ["--record", str(record)] if record else []
+
+
 suppress_warnings = ["config.cache"]  # the scraper is a function, which needs no caching
 sphinx_gallery_conf = {
     "examples_dirs": "../simulations",
     "gallery_dirs": "gallery",
-    "filename_pattern": GALLERY,
-    "ignore_pattern": rf"^(?!.*({GALLERY})).*\.py$",
+    "filename_pattern": rf"/({GALLERY})\.py$",
+    "ignore_pattern": rf"^(?!.*/({GALLERY})\.py$).*\.py$",
     "image_scrapers": (_save_figure,),
+    "reset_argv": _Arguments(),
     "reset_modules": (),
     "capture_repr": (),
     "download_all_examples": False,
@@ -81,5 +95,5 @@ def _give_source_a_section(app, what, name, obj, options, lines):  # noqa: ARG00
 
 
 def setup(app):
-    claims_page.write(Path(__file__).parent / "claims")
+    claims_page.write(HERE / "claims")
     app.connect("autodoc-process-docstring", _give_source_a_section, priority=100)  # before numpydoc
