@@ -12,6 +12,14 @@ from rmttheory.networks.losses import (
 )
 from rmttheory.networks.network import Network, initial_network
 from rmttheory.networks.pruning import Split, keep_largest, oracle, prune_every, remove_bulk, shrink_bulk
+from rmttheory.networks.synthetic import (
+    Regression,
+    Taught,
+    best_accuracy,
+    fourier_regression,
+    spiked_features,
+    taught,
+)
 from rmttheory.networks.training import Epoch, Trained, decay, train
 
 __all__ = [
@@ -20,12 +28,16 @@ __all__ = [
     "Epoch",
     "Gradient",
     "Network",
+    "Regression",
     "Split",
+    "Taught",
     "Trained",
     "accuracy",
     "argmax_accuracy",
+    "best_accuracy",
     "cross_entropy",
     "decay",
+    "fourier_regression",
     "initial_network",
     "keep_largest",
     "load_dataset",
@@ -36,5 +48,7 @@ __all__ = [
     "prune_every",
     "remove_bulk",
     "shrink_bulk",
+    "spiked_features",
+    "taught",
     "train",
 ]

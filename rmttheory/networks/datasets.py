@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from hashlib import md5, sha256
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rmttheory.arrays import HostArray, InvalidInput, Stream, Unavailable, check_choice
-from rmttheory.networks.files import read_bytes, read_idx, read_npz, reading
+from rmttheory.arrays import HostArray, InvalidInput, Stream, Unavailable, check_choice, check_count
+from rmttheory.networks.files import read_bytes, read_npz, reading
+from rmttheory.networks.image_files import IDX_STEMS, KEYS, idx_files, read_idx_files, read_images
 
 _SHIPPED = Path(__file__).parent / "data" / "fashion-mnist-3000.npz"
 _SHIPPED_SHA256 = "1aedc99cbb5332288a1eb0de9de83c26b3ffd53ef21c256c370a8e9c44288c0f"
@@ -21,13 +24,15 @@ _SHIPPED_SHA256 = "1aedc99cbb5332288a1eb0de9de83c26b3ffd53ef21c256c370a8e9c44288
 _ZALANDO = "Zalando Research, https://github.com/zalandoresearch/fashion-mnist"
 _MIT = "MIT licence, Zalando SE 2017"
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-_MD5 = {  # of the unpacked bytes: the .gz files differ between distributors
-    "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
-    "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
-    "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
-    "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
-}
-_KEYS = (("train_x", "x_train"), ("train_y", "y_train"), ("test_x", "x_test"), ("test_y", "y_test"))
+_MD5 = (  # of the unpacked bytes: the .gz files differ between distributors
+    "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+    "9018921c3c673c538a1fc5bad174d6f9",
+    "8181f5470baa50b63fa0f6fddb340f0a",
+    "15d484375f8d13e6eb1aabb0c3f46965",
+)
+_CHANNELS = 4
+"""Arrays of images with so few entries on the last axis have their channels there, as Keras does."""
+_SUBSET = re.compile(r"(?P<name>.+):(?P<train>\d+)\+(?P<test>\d+)")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,6 +49,8 @@ class Dataset:
     classes : int
     note : str
         How the halves were made, if not by the source.
+    image : tuple of int, optional
+        ``(channels, height, width)`` of a sample, if it is an image; rows hold one channel after the other.
     """
 
     train_x: HostArray
@@ -55,6 +62,7 @@ class Dataset:
     licence: str
     classes: int
     note: str = ""
+    image: tuple[int, int, int] | None = None
 
     def describe(self) -> str:
         """Say in one sentence what the data are, how many, whose, and under which licence."""
@@ -62,6 +70,42 @@ class Dataset:
         note = f", {self.note}" if self.note else ""
         size = f"{self.train_x.shape[1]:,} inputs in {self.classes} classes"
         return f"{self.name}: {counts} of {size}{note} ({self.source}; {self.licence})."
+
+    def subset(self, train: int, test: int, *, stream: Stream | None = None) -> Dataset:
+        """Return so many samples of either half, drawn without replacement and left in their order.
+
+        Name and note say what was taken. A class may be missing if few are.
+
+        Parameters
+        ----------
+        train, test : int
+        stream : Stream, optional
+            What is drawn; ``Stream(0)``, always the same, if not given.
+
+        Raises
+        ------
+        InvalidInput
+            If a half has fewer samples.
+        """
+        stream = stream or Stream(0)
+        halves: dict[str, Any] = {}
+        taken = []
+        for half, words, count in (("train", "training", train), ("test", "test", test)):
+            x, y = getattr(self, f"{half}_x"), getattr(self, f"{half}_y")
+            if check_count(count, half) > len(x):
+                msg = (
+                    f"`{half}` must be at most {len(x):,}, the {words} samples of {self.name}, not {count:,}."
+                )
+                raise InvalidInput(msg)
+            order = stream.child("subset", half).generator().permutation(len(x))
+            chosen = np.sort(order[:count])
+            halves |= {f"{half}_x": _frozen(x[chosen]), f"{half}_y": _frozen(y[chosen])}
+            taken.append(f"{count:,} of {len(x):,} {words}")
+        source = f"seed {stream.seed}" + (f", key {stream.key}" if stream.key else "")
+        note = f"{' and '.join(taken)} samples drawn at random ({source})"
+        if self.note:
+            note = f"{note} of {self.note}"
+        return replace(self, **halves, name=f"{self.name}:{train}+{test}", note=note)
 
 
 def load_dataset(name: str | Path = "fashion-mnist-3000", *, folder: str | Path | None = None) -> Dataset:
@@ -71,8 +115,10 @@ def load_dataset(name: str | Path = "fashion-mnist-3000", *, folder: str | Path 
     ----------
     name : str or path
         ``fashion-mnist-3000``, which ships with the package; ``fashion-mnist``, all 70,000; ``mnist5k``;
-        ``digits``; or the path of a ``.npz`` file, or of a folder with one ``.npz`` file or with the four IDX
-        files of an MNIST-like set (``.gz`` or not).
+        ``digits``; or the path of a ``.npz`` file, or of a folder with one ``.npz`` file, with the four IDX
+        files of an MNIST-like set (``.gz`` or not), or with those of CIFAR-10 or CIFAR-100 (fine labels),
+        binary or python version. ``:6000+2000`` after any of these takes so many samples of either half, as
+        `Dataset.subset` does.
     folder : path, optional
         Where the four files of ``fashion-mnist`` are; otherwise ``$RMTTHEORY_DATA`` and Debian's
         ``dataset-fashion-mnist`` are tried.
@@ -88,6 +134,9 @@ def load_dataset(name: str | Path = "fashion-mnist-3000", *, folder: str | Path 
     Unavailable
         If the data are not on this machine; the message says what gets them.
     """
+    if part := _SUBSET.fullmatch(str(name)):
+        whole = load_dataset(part["name"], folder=folder)
+        return whole.subset(int(part["train"]), int(part["test"]))
     if str(name) == "fashion-mnist":
         return _fashion_mnist(folder)
     if folder is not None:
@@ -104,12 +153,12 @@ def load_dataset(name: str | Path = "fashion-mnist-3000", *, folder: str | Path 
 
 def _shipped() -> Dataset:
     arrays = read_npz(_SHIPPED)
-    digest = sha256(b"".join(arrays[key].tobytes() for key, _ in _KEYS)).hexdigest()
+    digest = sha256(b"".join(arrays[key].tobytes() for key, _ in KEYS)).hexdigest()
     if digest != _SHIPPED_SHA256:
         msg = f"{_SHIPPED} is not the file that was shipped: reinstall rmttheory."
         raise InvalidInput(msg)
     return Dataset(
-        **_halves(*(arrays[key] for key, _ in _KEYS)),
+        **_halves(*(_square(arrays[key]) if key.endswith("x") else arrays[key] for key, _ in KEYS)),
         name="fashion-mnist-3000",
         source=_ZALANDO,
         licence=_MIT,
@@ -123,9 +172,9 @@ def _fashion_mnist(folder: str | Path | None) -> Dataset:
     if not folder:
         places.append(_DEBIAN)
     for place in places:
-        files = _idx_files(place)
+        files = idx_files(place)
         if files:
-            halves = _halves(*_read_idx_files(files, _MD5))
+            halves = _halves(*read_idx_files(files, dict(zip(IDX_STEMS, _MD5))))
             return Dataset(**halves, name="fashion-mnist", source=_ZALANDO, licence=_MIT)
     msg = (
         f"Fashion-MNIST is not in {' or '.join(map(str, places))}: `apt-get install dataset-fashion-mnist`, "
@@ -161,57 +210,9 @@ _LOADERS: dict[str, Callable[[], Dataset]] = {
 
 
 def _user_files(path: Path) -> Dataset:
-    if not path.exists():
-        msg = f"There is no file or folder {path}."
-        raise InvalidInput(msg)
-    files = _idx_files(path) if path.is_dir() else []
-    arrays = _read_idx_files(files) if files else _read_keras_file(_only_archive(path))
+    arrays = read_images(path)
     with reading(path, "a data set"):
         return Dataset(**_halves(*arrays), name=path.name, source=str(path), licence="licence not stated")
-
-
-def _only_archive(path: Path) -> Path:
-    if path.is_file():
-        return path
-    archives = list(path.glob("*.npz"))
-    if len(archives) != 1:
-        wanted = ", ".join(f"{stem}[.gz]" for stem in _MD5)
-        found = f"{len(archives)} .npz files" if archives else "neither"
-        msg = f"{path} must hold one .npz file or the four files {wanted}; it holds {found}."
-        raise InvalidInput(msg)
-    return archives[0]
-
-
-def _read_keras_file(path: Path) -> list[HostArray]:
-    arrays = read_npz(path)
-    chosen = [arrays[key] for keys in _KEYS for key in keys if key in arrays]
-    if len(chosen) != len(_KEYS):
-        held = ", ".join(sorted(arrays)) or "nothing"
-        msg = f"{path} must hold x_train, y_train, x_test and y_test, not {held}."
-        raise InvalidInput(msg)
-    return chosen
-
-
-def _idx_files(folder: Path) -> list[Path]:
-    """Return the four files of an MNIST-like set in ``folder``, or none if one is missing."""
-    files = [
-        next((path for end in ("", ".gz") if (path := folder / f"{stem}{end}").is_file()), None)
-        for stem in _MD5
-    ]
-    return [path for path in files if path] if all(files) else []
-
-
-def _read_idx_files(files: list[Path], digests: dict[str, str] | None = None) -> list[HostArray]:
-    arrays = []
-    for path in files:
-        stem = path.name.removesuffix(".gz")
-        with reading(path, "a readable IDX file"):
-            data = read_bytes(path)
-            if digests and md5(data, usedforsecurity=False).hexdigest() != digests[stem]:
-                msg = "its content is not that of Fashion-MNIST; to use it, give the folder as the name."
-                raise InvalidInput(msg)
-            arrays.append(read_idx(data, dimensions=3 if "images" in stem else 1))
-    return arrays
 
 
 def _package_file(name: str, package: str, path: str, command: str) -> Path:
@@ -237,7 +238,7 @@ def _read_csv(path: Path, *, columns: int, shape: str) -> HostArray:
 def _shuffled(table: HostArray, top: float, training: int, *, name: str, source: str) -> Dataset:
     """Shuffle rows of pixels and a label, always alike, and cut them in two."""
     table = table[Stream(0).child(name).generator().permutation(len(table))]
-    x, y = table[:, :-1] / top, table[:, -1].astype(np.int64)
+    x, y = _square(table[:, :-1]) / top, table[:, -1].astype(np.int64)
     return Dataset(
         **_halves(x[:training], y[:training], x[training:], y[training:]),
         name=name,
@@ -247,30 +248,42 @@ def _shuffled(table: HostArray, top: float, training: int, *, name: str, source:
     )
 
 
+def _square(rows: HostArray) -> HostArray:
+    """Rows of pixels as square images of one channel."""
+    return rows.reshape(len(rows), 1, math.isqrt(rows.shape[1]), -1)
+
+
 def _halves(train_x: HostArray, train_y: HostArray, test_x: HostArray, test_y: HostArray) -> dict[str, Any]:
     """Check what every data set must be, and return those fields of a `Dataset`."""
-    halves = {"training": (_samples(train_x), _labels(train_y)), "test": (_samples(test_x), _labels(test_y))}
-    for half, (x, y) in halves.items():
+    (train_x, image), (test_x, test_image) = _samples(train_x), _samples(test_x)
+    train_y, test_y = _labels(train_y), _labels(test_y)
+    for half, x, y in (("training", train_x, train_y), ("test", test_x, test_y)):
         if len(x) != len(y):
             msg = f"the {half} half has {len(x):,} samples but {len(y):,} labels."
             raise InvalidInput(msg)
-    (train_x, train_y), (test_x, test_y) = halves.values()
-    if train_x.shape[1] != test_x.shape[1]:
-        msg = f"training samples have {train_x.shape[1]} inputs but test samples {test_x.shape[1]}."
+    if train_x.shape[1] != test_x.shape[1] or image != test_image:
+        given, other = image or train_x.shape[1:], test_image or test_x.shape[1:]
+        msg = f"training samples have shape {given} but test samples {other}."
         raise InvalidInput(msg)
     classes = int(train_y.max()) + 1
     if classes < 2 or test_y.max() >= classes:
         msg = f"labels go to {train_y.max()} in training and {test_y.max()} in the test half: "
         msg += "there must be two classes or more, all of them in training."
         raise InvalidInput(msg)
-    return {"train_x": train_x, "train_y": train_y, "test_x": test_x, "test_y": test_y, "classes": classes}
+    halves = {"train_x": train_x, "train_y": train_y, "test_x": test_x, "test_y": test_y}
+    return {**halves, "classes": classes, "image": image}
 
 
-def _samples(x: HostArray) -> HostArray:
-    """One sample a row, in float32: bytes divided by 255, floating-point numbers as they are."""
+def _samples(x: HostArray) -> tuple[HostArray, tuple[int, int, int] | None]:
+    """One sample a row, in float32, and its shape; bytes are divided by 255, other numbers stay."""
     if x.ndim < 2 or x.size == 0 or (x.dtype != np.uint8 and x.dtype.kind != "f"):
         msg = f"samples must be unsigned bytes or floating-point rows, not {x.dtype} of shape {x.shape}."
         raise InvalidInput(msg)
+    if x.ndim == 3:
+        x = x[:, None]
+    elif x.ndim == 4 and x.shape[3] <= _CHANNELS:
+        x = np.moveaxis(x, 3, 1)
+    image = tuple(x.shape[1:]) if x.ndim == 4 else None
     with np.errstate(over="ignore"):
         rows = x.reshape(len(x), -1).astype(np.float32)
     if x.dtype == np.uint8:
@@ -278,8 +291,7 @@ def _samples(x: HostArray) -> HostArray:
     if not np.isfinite(rows).all():
         msg = "samples hold NaN or infinite entries."
         raise InvalidInput(msg)
-    rows.flags.writeable = False
-    return rows
+    return _frozen(rows), image
 
 
 def _labels(y: HostArray) -> HostArray:
@@ -289,6 +301,9 @@ def _labels(y: HostArray) -> HostArray:
     if y.ndim != 1 or y.size == 0 or y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= 2**16:
         msg = f"labels must be whole numbers from 0, one for each sample, not {y.dtype} of shape {y.shape}."
         raise InvalidInput(msg)
-    labels = y.astype(np.int64)
-    labels.flags.writeable = False
-    return labels
+    return _frozen(y.astype(np.int64))
+
+
+def _frozen(x: HostArray) -> HostArray:
+    x.flags.writeable = False
+    return x

@@ -181,6 +181,15 @@ CASES: dict[str, Case] = {
     "networks.initial_network": Case(
         lambda p: networks.initial_network((5, 4, 3), stream=p.stream), slack=2 * 4.0
     ),
+    # The planted layer as `Spiked.sample` draws it, and a scaled readout.
+    "networks.taught": Case(
+        lambda p: (
+            networks.taught(
+                matrices.Spiked((8, 6), spikes=(2.0,)), train=3, test=2, stream=p.stream, classes=2
+            ).teacher
+        ),
+        slack=(3 + 3) * 4.0,
+    ),
     # Exponentials and logarithms of differences up to 8: an error of a few eps each, times the exponent.
     "networks.per_sample_cross_entropy": Case(
         lambda p: networks.per_sample_cross_entropy(p.put(LOGITS), LABELS), slack=8 * 8
@@ -242,6 +251,7 @@ HOST_ONLY = {
         arrays.as_stream arrays.Stream.child arrays.Stream.at arrays.Stream.generator
         matrices.parse_noise networks.decay networks.prune_every networks.load_dataset
         networks.Network.save networks.Network.load networks.Dataset.describe
+        networks.best_accuracy
     """,
     "laws and formulas of host numbers": """
         matrices.bulk_edge matrices.lower_edge matrices.spike_threshold matrices.outlier matrices.overlaps
@@ -251,6 +261,8 @@ HOST_ONLY = {
         certificates.width_where_radius_speaks
     """,
     "samples that are host numbers by contract": """
+        networks.Dataset.subset networks.spiked_features networks.fourier_regression
+        networks.Regression.least_squares networks.Regression.excess
         matrices.null_singular_values matrices.spiked_singular_values matrices.Spiked.singular_values
         matrices.sample_edge matrices.count_singular_values
         matrices.sample_action matrices.Action.kept matrices.Action.truncated matrices.Action.estimated_edge

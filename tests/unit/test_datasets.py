@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rmttheory.arrays import InvalidInput, Unavailable
-from rmttheory.networks import datasets, files
+from rmttheory.arrays import InvalidInput, Stream, Unavailable
+from rmttheory.networks import datasets, files, image_files
 from rmttheory.networks.datasets import load_dataset
 
 STEMS = {
@@ -220,7 +220,7 @@ def test_floating_point_samples_stay_as_they_are_and_columns_of_labels_will_do(t
         ({"y_test": None}, "must hold x_train, y_train, x_test and y_test, not x_test, x_train, y_train"),
         ({"x_train": PIXELS[:4]}, "the training half has 4 samples but 5 labels"),
         ({"x_test": PIXELS[:2]}, "the test half has 2 samples but 3 labels"),
-        ({"x_test": PIXELS[:3, :2]}, "training samples have 12 inputs but test samples 6"),
+        ({"x_test": PIXELS[:3, :2]}, r"training samples have shape \(1, 4, 3\) but test samples \(1, 2, 3\)"),
         ({"x_train": PIXELS.astype(int)}, "unsigned bytes or floating-point rows, not int64"),
         ({"x_train": PIXELS.astype(np.uint16)}, "not uint16"),
         ({"x_train": PIXELS.astype(complex)}, "not complex128"),
@@ -271,17 +271,91 @@ def test_damaged_idx_files_are_refused_in_one_sentence(idx_folder, change, words
 
 
 def test_unpacking_stops_at_the_limit(idx_folder, monkeypatch):
-    monkeypatch.setattr(datasets, "read_bytes", lambda path: files.read_bytes(path, limit=50))
+    monkeypatch.setattr(image_files, "read_bytes", lambda path: files.read_bytes(path, limit=50))
     with pytest.raises(InvalidInput, match="unpacks to more than 50 bytes"):
         load_dataset(idx_folder)
 
 
 def test_a_folder_without_data_says_what_it_needs(tmp_path):
     with pytest.raises(
-        InvalidInput, match=r"one .npz file or the four files train-images.* it holds neither"
+        InvalidInput, match=r"one .npz file, the four files train-images.* it holds none of these"
     ):
         load_dataset(tmp_path)
     save(tmp_path).rename(tmp_path / "other.npz")
     save(tmp_path)
     with pytest.raises(InvalidInput, match="it holds 2"):
         load_dataset(tmp_path)
+
+
+# shapes of images
+
+
+def test_images_keep_their_shape(tmp_path, require):
+    assert load_dataset().image == (1, 28, 28)
+    require("sklearn")
+    assert load_dataset("digits").image == (1, 8, 8)
+    assert load_dataset(save(tmp_path)).image == (1, 4, 3)
+    assert (
+        load_dataset(save(tmp_path, x_train=PIXELS.reshape(5, 12), x_test=PIXELS[:3].reshape(3, 12))).image
+        is None
+    )
+
+
+def test_rows_hold_one_channel_after_the_other(tmp_path):
+    first = Stream(1).generator().integers(0, 256, (5, 3, 6, 7), dtype=np.uint8)
+    last = np.moveaxis(first, 1, 3)
+    for x in (first, last):
+        data = load_dataset(save(tmp_path, x_train=x, x_test=x[:3]))
+        assert data.image == (3, 6, 7)
+        np.testing.assert_array_equal(data.train_x, first.reshape(5, -1) / np.float32(255))
+
+
+def test_halves_of_different_shape_and_equal_size_are_refused(tmp_path):
+    with pytest.raises(InvalidInput, match=r"shape \(1, 4, 3\) but test samples \(1, 3, 4\)"):
+        load_dataset(save(tmp_path, x_test=PIXELS[:3].reshape(3, 3, 4)))
+
+
+# subsets
+
+
+def test_a_subset_says_what_was_taken():
+    whole, part = load_dataset(), load_dataset("fashion-mnist-3000:300+40")
+    assert (part.train_x.shape, part.test_x.shape, part.image) == ((300, 784), (40, 784), (1, 28, 28))
+    assert part.describe().startswith(
+        "fashion-mnist-3000:300+40: 300 training and 40 test samples of 784 inputs in 10 classes, 300 of "
+        "2,000 training and 40 of 1,000 test samples drawn at random (seed 0) of the first 200 training"
+    )
+    rows = [np.flatnonzero((whole.train_x == row).all(axis=1))[0] for row in part.train_x[:20]]
+    assert rows == sorted(rows)
+    np.testing.assert_array_equal(whole.train_y[rows], part.train_y[:20])
+    again, other = whole.subset(300, 40), whole.subset(300, 40, stream=Stream(9).child("a"))
+    np.testing.assert_array_equal(again.train_x, part.train_x)
+    assert (other.train_x != part.train_x).any()
+    assert "(seed 9, key (" in other.note
+    with pytest.raises(ValueError, match="read-only"):
+        part.train_x[0] = 0
+
+
+def test_a_whole_half_is_itself(tmp_path):
+    whole = load_dataset(save(tmp_path))
+    part = load_dataset(f"{tmp_path / 'mine.npz'}:5+3")
+    np.testing.assert_array_equal(part.train_x, whole.train_x)
+    np.testing.assert_array_equal(part.test_y, whole.test_y)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "fashion-mnist-3000:2001+1",
+            "`train` must be at most 2,000, the training samples of fashion-mnist-3000",
+        ),
+        ("fashion-mnist-3000:1+1001", "`test` must be at most 1,000, the test samples"),
+        ("fashion-mnist-3000:0+1", "`train` must be a whole number >= 1, not 0"),
+        ("fashion-mnits:5+5", "Did you mean .*fashion-mnist"),
+        ("fashion-mnist-3000:5", "Unknown data set 'fashion-mnist-3000:5'"),
+    ],
+)
+def test_impossible_subsets_are_refused(name, words):
+    with pytest.raises(InvalidInput, match=words):
+        load_dataset(name)
