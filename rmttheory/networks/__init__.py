@@ -2,6 +2,8 @@
 
 from rmttheory.networks.datasets import Dataset, load_dataset
 from rmttheory.networks.gradients import Gradient, loss_and_gradients
+from rmttheory.networks.images import Conv2d, MaxPool2d
+from rmttheory.networks.initial import convolutional_network, initial_network
 from rmttheory.networks.layers import Dense
 from rmttheory.networks.losses import (
     accuracy,
@@ -10,7 +12,9 @@ from rmttheory.networks.losses import (
     margins,
     per_sample_cross_entropy,
 )
-from rmttheory.networks.network import Network, initial_network
+from rmttheory.networks.network import Network
+from rmttheory.networks.normalisation import BatchNorm, Dropout
+from rmttheory.networks.optimisers import SGD, Adam
 from rmttheory.networks.pruning import Split, keep_largest, oracle, prune_every, remove_bulk, shrink_bulk
 from rmttheory.networks.synthetic import (
     Regression,
@@ -23,10 +27,16 @@ from rmttheory.networks.synthetic import (
 from rmttheory.networks.training import Epoch, Trained, decay, train
 
 __all__ = [
+    "SGD",
+    "Adam",
+    "BatchNorm",
+    "Conv2d",
     "Dataset",
     "Dense",
+    "Dropout",
     "Epoch",
     "Gradient",
+    "MaxPool2d",
     "Network",
     "Regression",
     "Split",
@@ -35,6 +45,7 @@ __all__ = [
     "accuracy",
     "argmax_accuracy",
     "best_accuracy",
+    "convolutional_network",
     "cross_entropy",
     "decay",
     "fourier_regression",

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from rmttheory.arrays import Array, check_interval, namespace, scalar
+from rmttheory.arrays import Array, Stream, check_interval, namespace, scalar
+from rmttheory.networks.layers import Memory
 from rmttheory.networks.losses import loss_gradient, right_class, sample_losses
 from rmttheory.networks.network import Network
 
 
 class Gradient(NamedTuple):
-    """Gradient of a loss in the weight and the bias of one layer; None where the layer has no bias."""
+    """Gradient of a loss in each parameter of one layer; None where the layer has no such parameter."""
 
-    weight: Array
-    bias: Array | None
+    weight: Array = None
+    bias: Array = None
+    scale: Array = None
+    shift: Array = None
 
 
 def loss_and_gradients(
-    network: Network, x: Array, labels: Array, *, l1: float = 0.0, l2: float = 0.0
+    network: Network,
+    x: Array,
+    labels: Array,
+    *,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    training: Stream | None = None,
 ) -> tuple[float, tuple[Gradient, ...]]:
     """Return the regularised loss and its exact gradient in every parameter, by back-propagation.
 
-    The loss is ``mean cross-entropy + l2 sum ||W||_F^2 + l1 sum |W_ij|`` over all layers (no factor 1/2;
-    biases are free). At a kink of an activation, and of ``|W_ij|``, the slope is taken as 0.
+    The loss is ``mean cross-entropy + l2 sum ||W||_F^2 + l1 sum |W_ij|`` over the matrices of all layers,
+    dense and convolutional (no factor 1/2; biases and the parameters of normalisations are free). At a kink
+    of an activation, and of ``|W_ij|``, the slope is taken as 0.
 
     Parameters
     ----------
@@ -30,7 +40,10 @@ def loss_and_gradients(
     x : array, shape (batch, inputs)
     labels : integer array, shape (batch,)
     l1, l2 : float
-        At least 0.
+        At least 0; both for the elastic net.
+    training : Stream, optional
+        Takes the loss of a training step: batches are normalised by themselves, and entries dropped as drawn
+        from this stream. Otherwise the network acts as it does after training.
 
     Returns
     -------
@@ -45,42 +58,41 @@ def loss_and_gradients(
     check_interval(l1, "l1", low=0, closed="low")
     check_interval(l2, "l2", low=0, closed="low")
     x = network.inputs(x)
-    right = right_class(network.logits(x), labels)
-    losses, gradients = backward(network, x, right)
+    logits, memories = forward(network, x, training)
+    right = right_class(logits, labels)
+    gradients = backward(network, loss_gradient(logits, right), memories)
     for layer, gradient in zip(network.layers, gradients):
-        add_penalty_gradient(gradient.weight, layer.weight, l1=l1, l2=l2)
-    return scalar(namespace(losses).mean(losses)) + penalty(network, l1=l1, l2=l2), gradients
+        if layer.matrix is not None:
+            add_penalty_gradient(gradient["weight"], layer.matrix, l1=l1, l2=l2)
+    losses = sample_losses(logits, right)
+    loss = scalar(namespace(losses).mean(losses)) + penalty(network, l1=l1, l2=l2)
+    return loss, tuple(Gradient(**gradient) for gradient in gradients)
 
 
-def backward(network: Network, x: Array, right: Array) -> tuple[Array, tuple[Gradient, ...]]:
-    """Return the loss of each sample and the gradient of their mean, unchecked.
+def forward(network: Network, x: Array, stream: Stream | None) -> tuple[Array, list[Memory]]:
+    """Return the logits and what each layer keeps for `backward`, unchecked; a stream means training."""
+    memories: list[Any] = []
+    for i, layer in enumerate(network.layers):
+        x, memory = layer.forward(x, None if stream is None else stream.child(i))
+        memories.append(memory)
+    return x, memories
 
-    ``right`` is the mask of the right classes.
-    """
-    xp = namespace(x)
-    inputs, linear = [], []
-    for layer in network.layers:
-        inputs.append(x)
-        linear.append(layer.linear(x))
-        x = layer.activate(linear[-1])
-    delta = loss_gradient(x, right)
-    gradients: list[Gradient] = []
+
+def backward(network: Network, delta: Array, memories: list[Memory]) -> list[dict[str, Array]]:
+    """Return the gradient in each parameter of each layer, from that in the logits, unchecked."""
+    gradients: list[dict[str, Array]] = []
     for i in reversed(range(len(network.layers))):
-        layer = network.layers[i]
-        if layer.activation != "identity":
-            delta *= layer.slope(linear[i])
-        bias = None if layer.bias is None else xp.sum(delta, axis=0)
-        gradients.append(Gradient(delta.T @ inputs[i], bias))
-        if i > 0:
-            delta = delta @ layer.weight
-    return sample_losses(x, right), tuple(reversed(gradients))
+        delta, found = network.layers[i].backward(delta, memories[i], inputs=i > 0)
+        gradients.append(found)
+    return gradients[::-1]
 
 
 def penalty(network: Network, *, l1: float = 0.0, l2: float = 0.0) -> float:
-    """Return ``l2 sum ||W||_F^2 + l1 sum |W_ij|`` over all layers."""
+    """Return ``l2 sum ||W||_F^2 + l1 sum |W_ij|`` over the matrices of all layers."""
     total = 0.0
-    for layer in network.layers:
-        xp, W = namespace(layer.weight), layer.weight
+    for index in network.weighted:
+        W = network.layers[index].weight
+        xp = namespace(W)
         if l2:
             total += l2 * scalar(xp.sum(W * W))
         if l1:

@@ -1,13 +1,14 @@
-"""Networks of dense layers: forward pass, replacing a layer, saving and loading."""
+"""Networks: what they compute, replacing a layer, saving and loading."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,56 +17,80 @@ from rmttheory.arrays import (
     HostArray,
     InvalidInput,
     Placement,
-    Stream,
     check_choice,
-    check_count,
-    check_interval,
     check_matrix,
     like,
     namespace,
-    scalar,
     to_host,
 )
 from rmttheory.networks.files import read_arrays, write_arrays
-from rmttheory.networks.layers import Dense, check_beside
+from rmttheory.networks.images import Conv2d, MaxPool2d
+from rmttheory.networks.layers import Dense, Layer, check_beside
+from rmttheory.networks.normalisation import BatchNorm, Dropout
+
+_KINDS: dict[str, type[Layer]] = {
+    kind.__name__: kind for kind in (Dense, Conv2d, MaxPool2d, BatchNorm, Dropout)
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Dense layers applied one after the other; the last one gives the logits.
+    """Layers applied one after the other; the last one gives the logits.
 
     Parameters
     ----------
-    layers : tuple of Dense
-        Each takes as many inputs as the one before has outputs; all on one device, in one dtype.
+    layers : tuple of Dense, Conv2d, MaxPool2d, BatchNorm or Dropout
+        Each takes as many inputs as the one before has outputs; all on one device, in one dtype, and one of
+        them with an array at least.
 
     Raises
     ------
     InvalidInput
-        If there is no layer, or the layers do not fit each other.
+        If there is no such layer, or the layers do not fit each other.
     """
 
-    layers: tuple[Dense, ...]
+    layers: tuple[Layer, ...]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
-        if not self.layers:
-            msg = "`layers` must hold at least one layer."
+        if not any(layer.trained for layer in self.layers):
+            msg = "`layers` must hold at least one layer with parameters."
             raise InvalidInput(msg)
         for i, (before, after) in enumerate(pairwise(self.layers)):
             given, taken = before.shape[0], after.shape[1]
             if given != taken:
                 msg = f"Layer {i} has {given} outputs but layer {i + 1} takes {taken} inputs."
                 raise InvalidInput(msg)
-            check_beside(after.weight, f"weight of layer {i + 1}", before.weight, f"weight of layer {i}")
+        named = [
+            (f"{name} of layer {i}", array)
+            for i, layer in enumerate(self.layers)
+            for name, array in layer.parameters.items()
+        ]
+        for (before_name, before_array), (after_name, after_array) in pairwise(named):
+            check_beside(after_array, after_name, before_array, before_name)
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Widths from the inputs to the logits, such as ``(784, 512, 512, 10)``."""
+        """Widths from the inputs to the logits, such as ``(784, 512, 512, 10)``: one more than layers."""
         return (self.layers[0].shape[1], *(layer.shape[0] for layer in self.layers))
 
+    @property
+    def weighted(self) -> tuple[int, ...]:
+        """Indices of the layers that have a matrix."""
+        return tuple(i for i, layer in enumerate(self.layers) if layer.matrix is not None)
+
+    @property
+    def parameter_count(self) -> int:
+        """Numbers that training changes."""
+        return sum(math.prod(p.shape) for layer in self.layers for p in layer.parameters.values())
+
+    @property
+    def first_array(self) -> Array:
+        """The first array of the network, which says where it lives and in which dtype."""
+        return next(array for layer in self.layers for array in layer.parameters.values())
+
     def logits(self, x: Array, *, start: int = 0) -> Array:
-        """Return the logits ``X``.
+        """Return the logits ``X``, as they are after training.
 
         Parameters
         ----------
@@ -102,35 +127,41 @@ class Network:
         return inputs
 
     def replace(self, index: int, W: Array) -> Network:
-        """Return the network with the weight of layer ``index`` replaced; its bias and activation stay.
+        """Return the network with the matrix of layer ``index`` replaced; all else of it stays.
 
         Parameters
         ----------
         index : int
         W : array, shape (n, m)
-            Of the shape and dtype of the weight it replaces, on its device.
+            Of the shape and dtype of the matrix it replaces, on its device.
 
         Raises
         ------
         InvalidInput
-            If there is no such layer or ``W`` does not fit it.
+            If there is no such layer, it has no matrix, or ``W`` does not fit it.
         """
         old = self.layers[check_index(index, self)]
-        check_beside(W, "W", old.weight, "the weight it replaces")
-        new = replace(old, weight=W)
-        if new.shape != old.shape:
-            msg = f"`W` must have shape {old.shape}, as the weight it replaces, not {new.shape}."
+        if old.matrix is None:
+            msg = f"Layer {index} is a {type(old).__name__}, which has no matrix to replace."
             raise InvalidInput(msg)
-        layers = list(self.layers)
-        layers[index] = new
+        check_matrix(W, "W")
+        check_beside(W, "W", old.matrix, "the weight it replaces")
+        if W.shape != old.matrix.shape:
+            wanted, given = tuple(old.matrix.shape), tuple(W.shape)
+            msg = f"`W` must have shape {wanted}, as the weight it replaces, not {given}."
+            raise InvalidInput(msg)
+        layers: list[Any] = list(self.layers)
+        layers[index] = replace(layers[index], weight=W)
         return Network(tuple(layers))
 
     def tail_lipschitz(self, index: int) -> float:
         """Bound how much the layers after ``index`` can stretch a change, in the max norm.
 
-        The product of ``max_i sum_j |W_ij|`` over the later layers (1 for the last): activations are
-        1-Lipschitz, so a change of ``W v`` in layer ``index`` by at most ``eta`` in each coordinate changes
-        no logit by more than this times ``eta``. Exact up to rounding, relatively ``inputs * eps`` a layer.
+        The product over the later layers (1 for the last) of ``max_i sum_j |W_ij|``, with the kernels of a
+        convolution as rows of ``W``, and of ``max |scale| / sqrt(variance + epsilon)`` of a batch
+        normalisation; activations, pooling and dropout are 1-Lipschitz. So a change of ``W v`` in layer
+        ``index`` by at most ``eta`` in each coordinate changes no logit, after training, by more than this
+        times ``eta``. Exact up to rounding, relatively ``inputs * eps`` a layer.
 
         Raises
         ------
@@ -138,19 +169,18 @@ class Network:
             If there is no such layer.
         """
         check_index(index, self)
-        sums = (namespace(layer.weight).abs(layer.weight) for layer in self.layers[index:][1:])
-        return math.prod((scalar(namespace(a).max(namespace(a).sum(a, axis=1))) for a in sums), start=1.0)
+        return math.prod((layer.stretch for layer in self.layers[index:][1:]), start=1.0)
 
     def at(self, placement: Placement) -> Network:
         """Return a copy of the network elsewhere."""
+        return self.mapped(lambda x: placement.asarray(np.array(to_host(x))))
 
-        def moved(x: Array) -> Array:
-            return placement.asarray(np.array(to_host(x)))
-
+    def mapped(self, change: Callable[[Array], Array]) -> Network:
+        """Return the network with ``change`` applied to each of its arrays."""
         return Network(
             tuple(
-                Dense(moved(a.weight), None if a.bias is None else moved(a.bias), a.activation)
-                for a in self.layers
+                replace(layer, **{name: change(x) for name, x in layer.arrays.items()})  # type: ignore[type-var]
+                for layer in self.layers
             )
         )
 
@@ -162,12 +192,7 @@ class Network:
         InvalidInput
             If the name ends otherwise or the file cannot be written.
         """
-        arrays = {}
-        for i, layer in enumerate(self.layers):
-            arrays[f"layers.{i}.weight"] = to_host(layer.weight)
-            if layer.bias is not None:
-                arrays[f"layers.{i}.bias"] = to_host(layer.bias)
-        write_arrays(path, arrays, {"activations": json.dumps([layer.activation for layer in self.layers])})
+        write_arrays(path, *self.to_arrays())
 
     @classmethod
     def load(cls, path: str | Path) -> Network:
@@ -178,66 +203,54 @@ class Network:
         InvalidInput
             If the file is missing, damaged, or holds something else. Nothing in it is ever executed.
         """
-        arrays, metadata = read_arrays(path)
+        arrays, texts = read_arrays(path)
         try:
-            return cls(tuple(_layers(arrays, json.loads(metadata["activations"]))))
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            return cls.from_arrays(arrays, texts)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
             reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
             msg = f"{path} is not a network that `save` wrote: {reason}"
             raise InvalidInput(msg) from None
 
+    def to_arrays(self) -> tuple[dict[str, HostArray], dict[str, str]]:
+        """Return the network as named host arrays and texts."""
+        arrays = {
+            f"layers.{i}.{name}": to_host(array)
+            for i, layer in enumerate(self.layers)
+            for name, array in layer.arrays.items()
+        }
+        described = [{"kind": type(layer).__name__} | layer.settings for layer in self.layers]
+        return arrays, {"layers": json.dumps(described)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, HostArray], texts: Mapping[str, str]) -> Network:
+        """Return the network that `to_arrays` described.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If it is not the description of a network.
+        """
+        if "activations" in texts:  # as version 0.1 wrote it
+            described = [{"kind": "Dense", "activation": name} for name in json.loads(texts["activations"])]
+        else:
+            described = json.loads(texts["layers"])
+        layers = tuple(_layer(arrays, i, dict(settings)) for i, settings in enumerate(described))
+        known = {f"layers.{i}.{name}" for i, layer in enumerate(layers) for name in layer.arrays}
+        if unknown := sorted(arrays.keys() - known):
+            msg = f"it holds {unknown[0]!r} besides its {len(layers)} layers."
+            raise InvalidInput(msg)
+        return cls(layers)
+
     def inputs(self, x: Array, start: int = 0) -> Array:
         """Return ``x`` where the network lives and in its dtype, checked as inputs of layer ``start``."""
         check_matrix(x, "x")
-        weight = self.layers[start].weight
-        if x.shape[1] != weight.shape[1]:
-            msg = f"`x` must have {weight.shape[1]} columns, one for each input, not {x.shape[1]}."
+        columns, own = self.layers[start].shape[1], self.first_array
+        if x.shape[1] != columns:
+            msg = f"`x` must have {columns} columns, one for each input, not {x.shape[1]}."
             raise InvalidInput(msg)
         if isinstance(x, np.ndarray):
-            return like(x, weight)
-        return namespace(x, weight).astype(x, weight.dtype, copy=False)
-
-
-def initial_network(
-    sizes: Sequence[int],
-    *,
-    stream: Stream,
-    activation: str = "relu",
-    scale: str | float = "he",
-    bias: bool = True,
-) -> Network:
-    """Draw a network with independent normal weights and zero biases; the last activation is the identity.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Widths from inputs to logits, such as ``(784, 512, 512, 10)``.
-    stream : Stream
-        What the weights are drawn from, and where they live.
-    activation : {"relu", "abs", "identity"}
-        Of every layer but the last.
-    scale : {"he", "lecun"} or float
-        Entries have variance ``2 / inputs``, ``1 / inputs``, or ``scale / outputs``, the package's ``g / n``.
-        What training adds shows above the bulk edge only if ``g`` is small: from "he", 2,000 images leave
-        most of it below.
-    bias : bool
-        Whether layers have one; the Pruning Theorem is stated without.
-
-    Raises
-    ------
-    InvalidInput
-        If there are fewer than two sizes, or an argument is not of the kind above.
-    """
-    widths = [check_count(size, "sizes") for size in sizes]
-    if len(widths) < 2:
-        msg = f"`sizes` must give inputs and outputs at least, not {sizes!r}."
-        raise InvalidInput(msg)
-    layers = []
-    for i, (m, n) in enumerate(pairwise(widths)):
-        weight = stream.child("weight", i).normal((n, m), scale=math.sqrt(_variance(scale, n, m)))
-        zeros = namespace(weight).zeros_like(weight[:, 0]) if bias else None
-        layers.append(Dense(weight, zeros, activation if i < len(widths) - 2 else "identity"))
-    return Network(tuple(layers))
+            return like(x, own)
+        return namespace(x, own).astype(x, own.dtype, copy=False)
 
 
 def check_index(index: int, network: Network) -> int:
@@ -249,18 +262,13 @@ def check_index(index: int, network: Network) -> int:
     return index
 
 
-def _variance(scale: str | float, n: int, m: int) -> float:
-    if isinstance(scale, str):
-        return {"he": 2.0, "lecun": 1.0}[check_choice(scale, "scale", ("he", "lecun"))] / m
-    return check_interval(scale, "scale", low=0) / n
-
-
-def _layers(arrays: dict[str, HostArray], activations: list[str]) -> list[Dense]:
-    names = {f"layers.{i}.{part}" for i in range(len(activations)) for part in ("weight", "bias")}
-    if unknown := sorted(arrays.keys() - names):
-        msg = f"it holds {unknown[0]!r} besides its {len(activations)} layers."
+def _layer(arrays: Mapping[str, HostArray], index: int, settings: dict[str, Any]) -> Layer:
+    """Make one layer of plain values, by the checks that any layer passes."""
+    kind = _KINDS[check_choice(settings.pop("kind"), "kind of layer", _KINDS)]
+    named = {name: f"layers.{index}.{name}" for name in kind.trained + kind.recorded}
+    known = {field.name for field in fields(kind)} - named.keys()  # type: ignore[arg-type]
+    if unknown := sorted(settings.keys() - known):
+        msg = f"layer {index} has an unknown setting {unknown[0]!r}."
         raise InvalidInput(msg)
-    return [
-        Dense(arrays[f"layers.{i}.weight"], arrays.get(f"layers.{i}.bias"), activation)
-        for i, activation in enumerate(activations)
-    ]
+    parts = {name: arrays[long] for name, long in named.items() if name != "bias" or long in arrays}
+    return kind(**parts, **settings)

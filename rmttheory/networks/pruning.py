@@ -194,7 +194,7 @@ def oracle(draw: Draw) -> Split:
 
 
 def prune_every(period: int) -> Callable[[Network, int], Network | None]:
-    """Return a ``prune=`` argument for `train`: remove the bulk of every layer but the last.
+    """Return a ``prune=`` argument for `train`: remove the bulk of every matrix but the last.
 
     The edge of a layer is fitted when it is first pruned, and used again later: a truncated layer has no bulk
     left to fit. The last layer is left alone: cut below the number of classes, it could not tell them apart.
@@ -212,8 +212,8 @@ def prune_every(period: int) -> Callable[[Network, int], Network | None]:
             return None
         if epoch == period:  # a new run
             edges.clear()
-        for index, layer in enumerate(network.layers[:-1]):
-            split = remove_bulk(layer.weight, edges.get(index))
+        for index in network.weighted[:-1]:
+            split = remove_bulk(network.layers[index].weight, edges.get(index))
             edges[index] = split.edge
             network = network.replace(index, split.kept)
         return network

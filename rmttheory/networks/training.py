@@ -1,18 +1,19 @@
-"""Training by stochastic gradient descent with momentum."""
+"""Training by stochastic gradients, with pruning on the way and checkpoints."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rmttheory.arrays import (
     Array,
-    HostArray,
     InvalidInput,
+    Stream,
     as_stream,
     check_count,
     check_interval,
@@ -20,11 +21,13 @@ from rmttheory.arrays import (
     namespace,
     scalar,
 )
+from rmttheory.networks.checkpoints import State, read_state, write_state, written
 from rmttheory.networks.datasets import Dataset
-from rmttheory.networks.gradients import add_penalty_gradient, backward, penalty
-from rmttheory.networks.layers import Dense
-from rmttheory.networks.losses import labels_beside, one_hot, sample_losses, sample_margins
-from rmttheory.networks.network import Network
+from rmttheory.networks.gradients import add_penalty_gradient, backward, forward, penalty
+from rmttheory.networks.layers import check_beside
+from rmttheory.networks.losses import labels_beside, loss_gradient, one_hot, sample_losses, sample_margins
+from rmttheory.networks.network import Network, check_index
+from rmttheory.networks.optimisers import SGD, Optimiser, at_rest, carried, settings_of
 
 _CHUNK = 4096
 """Samples evaluated at once: bounds the memory of a measurement."""
@@ -32,6 +35,9 @@ _CHUNK = 4096
 
 Half = tuple[Array, Array]
 """Inputs and labels, beside the network."""
+
+Pruned = Network | tuple[Network, Mapping[int, Array]] | None
+"""What may come back from pruning: a network, one with masks by layer, or None for no change."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Trained:
     network: Network
     history: tuple[Epoch, ...]
     data: str
-    settings: dict[str, float | int]
+    settings: dict[str, float | int | str]
     seed: int
     key: tuple[int, ...]
 
@@ -87,20 +93,24 @@ def train(
     data: Dataset,
     *,
     epochs: int = 20,
-    rate: float = 0.02,
-    momentum: float = 0.9,
+    rate: float | None = None,
+    momentum: float | None = None,
+    optimiser: Optimiser | None = None,
     l1: float = 0.0,
     l2: float = 0.0,
     batch: int = 64,
     schedule: Callable[[int], float] | None = None,
     rng: Any = None,
-    prune: Callable[[Network, int], Network | None] | None = None,
+    prune: Callable[[Network, int], Pruned] | None = None,
+    reset_at_pruning: bool = False,
+    checkpoint: str | Path | None = None,
+    every: int = 1,
     progress: Callable[[Epoch], object] | None = None,
 ) -> Trained:
     """Train a copy of ``network`` on the training half of ``data``.
 
-    Each step is ``velocity = momentum * velocity - rate * gradient; W += velocity``, with the gradient of
-    `loss_and_gradients`. It runs where the network lives, in its dtype.
+    Each step follows the gradient of `loss_and_gradients`, in training, on the next samples of a random
+    order. It runs where the network lives, in its dtype; the data are moved there once.
 
     Parameters
     ----------
@@ -109,20 +119,32 @@ def train(
     data : Dataset
     epochs, batch : int
         Passes over the data, and samples a step.
-    rate : float
-        Learning rate, above 0.
-    momentum : float
-        In [0, 1).
+    rate, momentum : float, optional
+        Of `SGD`, 0.02 and 0.9 if omitted.
+    optimiser : SGD or Adam, optional
+        In place of ``rate`` and ``momentum``.
     l1, l2 : float
-        Penalty ``l2 sum ||W||_F^2 + l1 sum |W_ij|``.
+        Penalty ``l2 sum ||W||_F^2 + l1 sum |W_ij|`` over matrices; both for the elastic net.
     schedule : callable, optional
-        Maps the epoch, from 0, to a factor on ``rate``; such as `decay`. It depends on the epoch alone, so a
+        Maps the epoch, from 0, to a factor on the rate; such as `decay`. It depends on the epoch alone, so a
         pruned run and its control see the same rates.
     rng : None, int, generator or Stream
-        Decides the order of the samples, and nothing else.
+        Decides the order of the samples and what is dropped, and nothing else.
     prune : callable, optional
-        Called after each epoch with the network and the number of epochs done; returns the network to go on
-        with, or None for the same one. Velocities are kept.
+        Called after each epoch with the network and the number of epochs done. It returns the network to go
+        on with, None for the same one, or a pair of the network and masks: arrays of the shape of a matrix,
+        by the index of its layer, whose zeros mark entries that are set to 0 and stay 0. Masks last until a
+        network is returned again, and the layers of that network may be others, if inputs and outputs are
+        as many. To be resumed from a checkpoint, what it remembers must be returned by its method ``state()``
+        as plain values, and set by ``restore(state)``.
+    reset_at_pruning : bool
+        Forget what the optimiser remembers whenever the network is pruned, as published code did. Otherwise
+        it is kept for layers of unchanged shape, and starts at 0 for others.
+    checkpoint : path, optional
+        A ``.npz`` or ``.safetensors`` file, written after every ``every`` epochs and after the last. If it is
+        there, the run goes on from it and ends as it would have without a break, bit for bit; ``epochs`` may
+        have grown.
+    every : int
     progress : callable, optional
         Called with each `Epoch` as it ends.
 
@@ -133,42 +155,62 @@ def train(
     Raises
     ------
     InvalidInput
-        If an argument cannot be used, or the loss stops being finite.
+        If an argument cannot be used, the checkpoint is not one of this run, or the loss stops being finite.
     """
-    settings = {
+    optimiser = _optimiser(optimiser, rate, momentum)
+    settings: dict[str, float | int | str] = {
         "epochs": check_count(epochs, "epochs"),
-        "rate": check_interval(rate, "rate", low=0),
-        "momentum": check_interval(momentum, "momentum", low=0, high=1, closed="low"),
+        **settings_of(optimiser),
         "l1": check_interval(l1, "l1", low=0, closed="low"),
         "l2": check_interval(l2, "l2", low=0, closed="low"),
         "batch": check_count(batch, "batch"),
     }
+    check_count(every, "every")
+    state, train_half, test_half = _start(network, data, optimiser)
     stream = as_stream(rng)
-    live, train_half, test_half = _start(network, data)
-    velocity = [namespace(p).zeros_like(p) for p in _parameters(live)]
-    history = []
-    for epoch in range(epochs):
-        now = check_interval(rate * (schedule(epoch) if schedule else 1.0), "rate * schedule(epoch)", low=0)
+    if checkpoint is not None:
+        run: dict[str, Any] = {name: value for name, value in settings.items() if name != "epochs"}
+        run |= {"reset_at_pruning": reset_at_pruning, "data": data.describe(), "sizes": list(network.sizes)}
+        if rng is not None:
+            run |= {"seed": stream.seed, "key": list(stream.key)}
+        if Path(checkpoint).exists():
+            state, stream = _resumed(checkpoint, run, prune, network, optimiser, epochs)
+        run |= {"seed": stream.seed, "key": list(stream.key)}
+    for epoch in range(len(state.history), epochs):
+        now = check_interval(
+            optimiser.rate * (schedule(epoch) if schedule else 1.0), "rate * schedule(epoch)", low=0
+        )
         order = stream.child("order", epoch).generator().permutation(data.train_x.shape[0])
         with np.errstate(over="ignore", invalid="ignore"):
             for first in range(0, len(order), batch):
-                chosen = _take(train_half, order[first : first + batch])
-                _step(live, velocity, chosen, rate=now, momentum=momentum, l1=l1, l2=l2)
-            finite = _finite(live)
-        pruned = prune(_copy(live), epoch + 1) if prune and finite else None
+                _step(
+                    state,
+                    _take(train_half, order[first : first + batch]),
+                    optimiser,
+                    rate=now,
+                    l1=l1,
+                    l2=l2,
+                    stream=stream.child("step", epoch, first // batch),
+                )
+            finite = _finite(state.network)
+        pruned = prune(state.network.mapped(written), epoch + 1) if prune and finite else None
         if pruned is not None:
-            _overwrite(live, pruned)
+            _go_on(state, pruned, optimiser, reset=reset_at_pruning)
         with np.errstate(over="ignore", invalid="ignore"):
+            live = state.network
             measured = (*_measure(live, train_half), *_measure(live, test_half), penalty(live, l1=l1, l2=l2))
         if not (finite and all(map(math.isfinite, measured))):
             msg = f"The loss stopped being finite in epoch {epoch + 1}, at rate {now:g}: `rate` is too large."
             raise InvalidInput(msg)
-        history.append(Epoch(epoch + 1, now, *measured, pruned=pruned is not None))
+        done = Epoch(epoch + 1, now, *measured, pruned=pruned is not None)
+        state.history.append(asdict(done))
+        if checkpoint is not None and (done.epoch % every == 0 or done.epoch == epochs):
+            write_state(checkpoint, state, run, prune)
         if progress:
-            progress(history[-1])
+            progress(done)
     return Trained(
-        network=live,
-        history=tuple(history),
+        network=state.network,
+        history=tuple(Epoch(**epoch) for epoch in state.history),
         data=data.describe(),
         settings=settings,
         seed=stream.seed,
@@ -176,18 +218,39 @@ def train(
     )
 
 
-def _start(network: Network, data: Dataset) -> tuple[Network, Half, Half]:
-    """Return a copy of the network to train, and both halves of the data beside it."""
+def _optimiser(optimiser: Optimiser | None, rate: float | None, momentum: float | None) -> Optimiser:
+    given = {name: value for name, value in (("rate", rate), ("momentum", momentum)) if value is not None}
+    if optimiser is None:
+        return SGD(**given)
+    if given:
+        msg = f"`{next(iter(given))}` belongs to the optimiser: give it to {type(optimiser).__name__}."
+        raise InvalidInput(msg)
+    return optimiser
+
+
+def _start(network: Network, data: Dataset, optimiser: Optimiser) -> tuple[State, Half, Half]:
+    """Return a copy of the network at rest, and both halves of the data beside it."""
     if data.classes > network.sizes[-1]:
         msg = f"`network` has {network.sizes[-1]} outputs, but {data.name} has {data.classes} classes."
         raise InvalidInput(msg)
-    like = network.layers[0].weight
+    like = network.first_array
     train_half = network.inputs(data.train_x), labels_beside(like, data.train_y)
     test_half = network.inputs(data.test_x), labels_beside(like, data.test_y)
-    return _copy(network), train_half, test_half
+    live = network.mapped(written)
+    return State(live, at_rest(live, optimiser), {}, []), train_half, test_half
 
 
-def _take(half: Half, chosen: HostArray) -> Half:
+def _resumed(
+    path: str | Path, run: dict[str, Any], prune: Any, network: Network, optimiser: Optimiser, epochs: int
+) -> tuple[State, Stream]:
+    state, found = read_state(path, run, prune, network.first_array, optimiser)
+    if len(state.history) > epochs:
+        msg = f"{path} has {len(state.history)} epochs behind it, more than `epochs`, {epochs}."
+        raise InvalidInput(msg)
+    return state, Stream(found["seed"], tuple(found["key"]))
+
+
+def _take(half: Half, chosen: Array) -> Half:
     x, labels = half
     if isinstance(x, np.ndarray):
         return x[chosen], labels[chosen]
@@ -197,19 +260,21 @@ def _take(half: Half, chosen: HostArray) -> Half:
 
 
 def _step(
-    live: Network, velocity: list[Array], half: Half, *, rate: float, momentum: float, l1: float, l2: float
+    state: State, half: Half, optimiser: Optimiser, *, rate: float, l1: float, l2: float, stream: Stream
 ) -> None:
-    """Take one step, in place: neither weights nor velocities are allocated anew."""
+    """Take one step, in place: neither parameters nor moments are allocated anew."""
     x, labels = half
-    _, gradients = backward(live, x, one_hot(labels, live.sizes[-1]))
-    for layer, gradient in zip(live.layers, gradients):
-        add_penalty_gradient(gradient.weight, layer.weight, l1=l1, l2=l2)
-    slopes = [g for gradient in gradients for g in gradient if g is not None]
-    for p, v, slope in zip(_parameters(live), velocity, slopes):
-        slope *= rate
-        v *= momentum
-        v -= slope
-        p += v
+    live = state.network
+    logits, memories = forward(live, x, stream)
+    gradients = backward(live, loss_gradient(logits, one_hot(labels, live.sizes[-1])), memories)
+    for i, (layer, gradient) in enumerate(zip(live.layers, gradients)):
+        layer.record(memories[i])
+        if layer.matrix is not None:
+            add_penalty_gradient(gradient["weight"], layer.matrix, l1=l1, l2=l2)
+        if i in state.masks:
+            gradient["weight"] *= state.masks[i]
+        for name, p in layer.parameters.items():
+            optimiser.step(p, gradient[name], state.memories[i][name], rate=rate)
 
 
 def _measure(network: Network, half: Half) -> tuple[float, float]:
@@ -226,33 +291,37 @@ def _measure(network: Network, half: Half) -> tuple[float, float]:
     return loss / samples, right / samples
 
 
-def _parameters(network: Network) -> list[Array]:
-    return [p for layer in network.layers for p in (layer.weight, layer.bias) if p is not None]
-
-
 def _finite(network: Network) -> bool:
-    return all(scalar(namespace(p).all(namespace(p).isfinite(p))) for p in _parameters(network))
-
-
-def _copy(network: Network) -> Network:
-    """Return the network with arrays of its own, which may be written to."""
-
-    def copied(x: Array) -> Array:
-        return namespace(x).asarray(x, copy=True)
-
-    return Network(
-        tuple(
-            Dense(copied(a.weight), None if a.bias is None else copied(a.bias), a.activation)
-            for a in network.layers
-        )
+    return all(
+        scalar(namespace(x).all(namespace(x).isfinite(x)))
+        for layer in network.layers
+        for x in layer.arrays.values()
     )
 
 
-def _overwrite(live: Network, pruned: Network) -> None:
-    """Write the parameters of ``pruned`` into the network that is being trained."""
-    mine, theirs = _parameters(live), _parameters(pruned)
-    if [p.shape for p in mine] != [p.shape for p in theirs]:
-        msg = f"`prune` must return a network of sizes {live.sizes}, not {pruned.sizes}."
+def _go_on(
+    state: State, pruned: Network | tuple[Network, Mapping[int, Array]], optimiser: Optimiser, *, reset: bool
+) -> None:
+    """Go on with what ``prune`` returned."""
+    network, masks = pruned if isinstance(pruned, tuple) else (pruned, {})
+    old, like = state.network, state.network.first_array
+    if (network.sizes[0], network.sizes[-1]) != (old.sizes[0], old.sizes[-1]):
+        msg = (
+            f"`prune` must return a network of {old.sizes[0]} inputs and {old.sizes[-1]} outputs, "
+            f"not {network.sizes[0]} and {network.sizes[-1]}."
+        )
         raise InvalidInput(msg)
-    for p, q in zip(mine, theirs):
-        p[...] = q
+    check_beside(network.first_array, "network from `prune`", like, "network")
+    state.network = network.mapped(written)
+    state.memories = (
+        at_rest(network, optimiser) if reset else carried(old, state.memories, state.network, optimiser)
+    )
+    state.masks = {}
+    for index, mask in masks.items():
+        W = state.network.layers[check_index(index, network)].matrix
+        if W is None or mask.shape != W.shape:
+            msg = f"The mask of layer {index} must have the shape of its matrix, not {tuple(mask.shape)}."
+            raise InvalidInput(msg)
+        free = state.masks[index % len(network.layers)] = namespace(W).astype(mask != 0, W.dtype)
+        for array in (W, *state.memories[index]["weight"].arrays):
+            array *= free

@@ -7,6 +7,7 @@ units of the machine epsilon of the place: an array of ``k`` roundings of number
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,8 @@ W1, B1 = _single(_RNG.standard_normal((7, 5)) / 2), _single(_RNG.standard_normal
 W2 = _single(_RNG.standard_normal((3, 7)) / 2)
 X = _single(_RNG.standard_normal((6, 5)))
 LABELS = np.array([0, 2, 1, 1, 0, 2])
+IMAGES = _single(_RNG.standard_normal((6, 32)))
+KERNELS = _single(_RNG.standard_normal((3, 12)) / 2)
 LOGITS = _single(
     [[2.0, 1.0, 0.0], [0.0, 0.5, -1.0], [-3.0, 5.0, 4.5], [0.0, 8.0, 1.0], [1.0, 0.5, 0.25], [1, 2, 3]]
 )
@@ -177,6 +180,14 @@ CASES: dict[str, Case] = {
         lambda p: _network(p).tail_lipschitz(0), slack=7 * float(np.max(np.abs(W2).sum(axis=1)))
     ),
     "networks.Network.at": Case(lambda p: _network(p).at(p.placement)),
+    "networks.Network.mapped": Case(lambda p: _network(p).mapped(lambda x: -x)),
+    "networks.Network.to_arrays": Case(lambda p: _network(p).to_arrays(), on_host=True),
+    "networks.convolutional_network": Case(
+        lambda p: networks.convolutional_network(
+            (2, 4, 4), channels=(3,), hidden=(4,), classes=3, batch_norm=True, dropout=0.5, stream=p.stream
+        ),
+        slack=2 * 4.0,
+    ),
     # The stream's normal numbers, a factor of at most 1, and the cast.
     "networks.initial_network": Case(
         lambda p: networks.initial_network((5, 4, 3), stream=p.stream), slack=2 * 4.0
@@ -245,12 +256,96 @@ CASES: dict[str, Case] = {
 }
 """Calls by ``floor.function``, a slash and a variant where one call does not reach all of it."""
 
+
+def _image_layers(place: Place) -> list[Any]:
+    """One layer of each kind that acts on the images, two channels of 4 x 4."""
+    put = place.put
+    layers: list[Any] = [
+        networks.Dense(put(IMAGES[:5]), put(IMAGES[0, :5]), "relu"),
+        networks.Conv2d(
+            put(KERNELS), put(B1[:3]), "abs", image=(2, 4, 4), kernel=(3, 2), stride=(2, 1), padding=(1, 0)
+        ),
+        networks.MaxPool2d((2, 4, 4), 3, 1),
+        networks.BatchNorm(put(B1[:2]), put(B1[2:4]), put(B1[4:6]), put(VALUES[:2]), "relu", positions=16),
+        networks.Dropout(32, 0.5),
+    ]
+    return layers
+
+
+def _layer_case(kind: str, method: str) -> Case:
+    """A call of one method of one kind of layer: inputs and gradients of at most 4, up to 200 roundings."""
+
+    def run(place: Place) -> Any:
+        layer = next(one for one in _image_layers(place) if type(one).__name__ == kind)
+        x = place.put(IMAGES)
+        delta = 0.5 * layer(x)
+        calls: dict[str, Callable[[], Any]] = {
+            "__call__": lambda: layer(x),
+            "linear": lambda: layer.linear(x),
+            "activate": lambda: layer.activate(x),
+            "slope": lambda: layer.slope(x),
+            "pull": lambda: layer.pull(delta),
+            "weight_gradient": lambda: layer.weight_gradient(delta, x),
+            "bias_gradient": lambda: layer.bias_gradient(delta),
+            "forward": lambda: [layer.forward(x)[0], layer.forward(x, place.stream)[0]],
+            "backward": lambda: [
+                layer.backward(1.0 * delta, layer.forward(x, stream)[1]) for stream in (None, place.stream)
+            ],
+            "affine": lambda: layer.affine(x, place.stream)[0],
+            "affine_backward": lambda: layer.affine_backward(
+                delta, layer.affine(x, place.stream)[1], inputs=True
+            ),
+            "push": lambda: layer.push(x, layer.forward(x)[1]),
+            "record": lambda: _recorded(layer, x, place),
+        }
+        return calls[method]()
+
+    return Case(run, slack=200 * 4.0 * 4.0)
+
+
+def _recorded(layer: Any, x: Any, place: Place) -> Any:
+    """What is recorded is written in place, so into arrays of its own."""
+    layer = dataclasses.replace(layer, **{name: 1.0 * array for name, array in layer.arrays.items()})
+    layer.record(layer.forward(x, place.stream)[1])
+    return layer.arrays
+
+
+_OF_ALL = ("__call__", "forward", "backward", "record")
+_OF_ACTIVATED = (*_OF_ALL, "activate", "slope", "affine", "affine_backward")
+_OF_LINEAR = (*_OF_ACTIVATED, "linear", "pull", "weight_gradient", "bias_gradient")
+CASES |= {
+    f"networks.{kind}.{method}{'/images' if kind == 'Dense' else ''}": _layer_case(kind, method)
+    for kind, own in {
+        "Dense": _OF_LINEAR,
+        "Conv2d": _OF_LINEAR,
+        "MaxPool2d": (*_OF_ALL, "push"),
+        "BatchNorm": _OF_ACTIVATED,
+        "Dropout": _OF_ALL,
+    }.items()
+    for method in own
+}
+
+
+def _stepped(optimiser: Any) -> Callable[[Place], Any]:
+    def run(place: Place) -> Any:
+        network = _network(place)
+        return networks.train(network, _data(), epochs=2, batch=3, optimiser=optimiser, rng=5).network
+
+    return run
+
+
+# Two epochs of two steps; those of Adam are of size 1e-3 whatever the gradient, which rounding turns by less.
+CASES |= {
+    "networks.SGD.step": Case(_stepped(networks.SGD(0.05, 0.5)), slack=4 * 2 * 8 * FORWARD),
+    "networks.Adam.step": Case(_stepped(networks.Adam(1e-3, epsilon=1e-3)), slack=4 * 2 * 8 * FORWARD),
+}
+
 HOST_ONLY = {
     "arguments that are no arrays": """
         arrays.check_choice arrays.check_count arrays.check_interval arrays.check_shape
         arrays.as_stream arrays.Stream.child arrays.Stream.at arrays.Stream.generator
         matrices.parse_noise networks.decay networks.prune_every networks.load_dataset
-        networks.Network.save networks.Network.load networks.Dataset.describe
+        networks.Network.save networks.Network.load networks.Network.from_arrays networks.Dataset.describe
         networks.best_accuracy
     """,
     "laws and formulas of host numbers": """

@@ -11,9 +11,10 @@ import pytest
 from rmttheory.arrays import InvalidInput, Placement, Stream
 from rmttheory.networks.files import LIMIT, read_arrays, write_arrays
 from rmttheory.networks.gradients import loss_and_gradients, penalty
+from rmttheory.networks.initial import initial_network
 from rmttheory.networks.layers import Dense
 from rmttheory.networks.losses import cross_entropy
-from rmttheory.networks.network import Network, initial_network
+from rmttheory.networks.network import Network
 
 STREAM = Stream(2024)
 X = STREAM.child("x").normal((6, 5))
@@ -175,7 +176,7 @@ def test_gradients_agree_with_torch(activation, bias, require):
     )
     expected.backward()
     assert loss == pytest.approx(expected.item(), rel=1e-14, abs=0)
-    for p, got in zip(parameters, (g for gradient in gradients for g in gradient), strict=True):
+    for p, got in zip(parameters, (g for one in gradients for g in (one.weight, one.bias)), strict=True):
         if p is None:
             assert got is None
         else:
@@ -301,8 +302,13 @@ def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "texts", "words"),
     [
-        ({"fc.weight": np.eye(2)}, {}, "it has no 'activations'"),
-        ({"fc.weight": np.eye(2)}, {"activations": '["relu"]'}, "'fc.weight' besides its 1 layers"),
+        ({"fc.weight": np.eye(2)}, {}, "it has no 'layers'"),
+        (
+            {"fc.weight": np.eye(2), "layers.0.weight": np.eye(2)},
+            {"activations": '["relu"]'},
+            "'fc.weight' besides its 1 layers",
+        ),
+        ({"fc.weight": np.eye(2)}, {"activations": '["relu"]'}, "no 'layers.0.weight'"),
         ({"layers.0.weight": np.eye(2)}, {"activations": '["relu", "relu"]'}, "no 'layers.1.weight'"),
         ({"layers.0.weight": np.eye(2)}, {"activations": "relu"}, "is not a network that `save` wrote"),
         ({"layers.0.weight": np.eye(2)}, {"activations": "3"}, "is not a network that `save` wrote"),

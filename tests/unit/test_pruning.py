@@ -5,7 +5,8 @@ from rmttheory.arrays import InvalidInput, Placement, Stream, to_host
 from rmttheory.matrices.edges import fit_edge
 from rmttheory.matrices.ensembles import Spiked
 from rmttheory.matrices.spikes import bulk_edge, shrink
-from rmttheory.networks.network import Network, initial_network
+from rmttheory.networks.initial import initial_network
+from rmttheory.networks.network import Network
 from rmttheory.networks.pruning import keep_largest, oracle, prune_every, remove_bulk, shrink_bulk
 
 SHAPE = (120, 80)

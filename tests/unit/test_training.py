@@ -7,9 +7,11 @@ import pytest
 from rmttheory.arrays import InvalidInput, Placement, Stream, to_host
 from rmttheory.networks.datasets import Dataset, load_dataset
 from rmttheory.networks.gradients import loss_and_gradients, penalty
+from rmttheory.networks.initial import initial_network
 from rmttheory.networks.layers import Dense
 from rmttheory.networks.losses import accuracy, cross_entropy
-from rmttheory.networks.network import Network, initial_network
+from rmttheory.networks.network import Network
+from rmttheory.networks.optimisers import SGD
 from rmttheory.networks.training import decay, train
 
 STREAM = Stream(7)
@@ -232,7 +234,9 @@ def test_a_rate_that_diverges_is_named(dtype):
         ({"batch": 2.5}, "`batch` must be"),
         ({"schedule": lambda _: -1}, r"`rate \* schedule\(epoch\)` must be"),
         ({"rng": -3}, "`rng` must be"),
-        ({"prune": lambda *_: fresh(sizes=(6, 9, 3))}, r"sizes \(6, 8, 3\), not \(6, 9, 3\)"),
+        ({"prune": lambda *_: fresh(sizes=(6, 9, 4))}, "6 inputs and 3 outputs, not 6 and 4"),
+        ({"rate": 0.1, "optimiser": SGD()}, "`rate` belongs to the optimiser: give it to SGD"),
+        ({"every": 0}, "`every` must be"),
     ],
 )
 def test_bad_settings_are_refused(options, words):

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from rmttheory.arrays import HostArray, InvalidInput, Placement, Stream, check_interval
-from rmttheory.networks import Network, Split, accuracy, cross_entropy, margins, remove_bulk
+from rmttheory.networks import Dense, Network, Split, accuracy, cross_entropy, margins, remove_bulk
 from rmttheory.networks.datasets import Dataset
 from rmttheory.networks.losses import loss_gradient, right_class
 from rmttheory.theorem.certificates import sup_change
@@ -69,6 +69,9 @@ def examine(
     check_interval(predicate_level, "predicate_level", low=1e-3, high=0.5, closed="low")
     for name, value in (("l1", l1), ("l2", l2)):
         check_interval(value, name, low=0, closed="low")
+    if not all(isinstance(layer, Dense) for layer in network.layers):
+        msg = "`network` must hold dense layers alone: its layers are examined as matrices that act on rows."
+        raise InvalidInput(msg)
     bench = _Bench.of(network.at(Placement()), data)
     splits = bench.splits()
     layers = [
