@@ -1,6 +1,9 @@
 """Floor 3: small networks, real data to train them on, and ways to prune them."""
 
+from rmttheory.networks.arms import ARMS, cut_layer, cut_network
+from rmttheory.networks.bulks import EdgeReading, FittedEdge, PublishedEdge
 from rmttheory.networks.datasets import Dataset, load_dataset
+from rmttheory.networks.factors import factor_layer, factor_network, stored_parameters
 from rmttheory.networks.gradients import Gradient, loss_and_gradients
 from rmttheory.networks.images import Conv2d, MaxPool2d
 from rmttheory.networks.initial import convolutional_network, initial_network
@@ -15,7 +18,10 @@ from rmttheory.networks.losses import (
 from rmttheory.networks.network import Network
 from rmttheory.networks.normalisation import BatchNorm, Dropout
 from rmttheory.networks.optimisers import SGD, Adam
+from rmttheory.networks.protocols import Protocol, published_protocol
 from rmttheory.networks.pruning import Split, keep_largest, oracle, prune_every, remove_bulk, shrink_bulk
+from rmttheory.networks.pruning_runs import PruningEvent, PruningRun
+from rmttheory.networks.schedules import Fading, PruningSchedule
 from rmttheory.networks.synthetic import (
     Regression,
     Taught,
@@ -27,6 +33,7 @@ from rmttheory.networks.synthetic import (
 from rmttheory.networks.training import Epoch, Trained, decay, train
 
 __all__ = [
+    "ARMS",
     "SGD",
     "Adam",
     "BatchNorm",
@@ -34,10 +41,18 @@ __all__ = [
     "Dataset",
     "Dense",
     "Dropout",
+    "EdgeReading",
     "Epoch",
+    "Fading",
+    "FittedEdge",
     "Gradient",
     "MaxPool2d",
     "Network",
+    "Protocol",
+    "PruningEvent",
+    "PruningRun",
+    "PruningSchedule",
+    "PublishedEdge",
     "Regression",
     "Split",
     "Taught",
@@ -47,7 +62,11 @@ __all__ = [
     "best_accuracy",
     "convolutional_network",
     "cross_entropy",
+    "cut_layer",
+    "cut_network",
     "decay",
+    "factor_layer",
+    "factor_network",
     "fourier_regression",
     "initial_network",
     "keep_largest",
@@ -57,9 +76,11 @@ __all__ = [
     "oracle",
     "per_sample_cross_entropy",
     "prune_every",
+    "published_protocol",
     "remove_bulk",
     "shrink_bulk",
     "spiked_features",
+    "stored_parameters",
     "taught",
     "train",
 ]

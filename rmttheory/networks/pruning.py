@@ -39,7 +39,7 @@ class Split:
     Attributes
     ----------
     kept, removed : array, shape (n, m)
-    method : {"oracle", "truncation", "shrinkage", "mask"}
+    method : {"oracle", "truncation", "shrinkage", "mask", "triplets", "projection"}
     rank : int or None
         Rank of ``kept``; None for a mask.
     edge : float or None
@@ -53,7 +53,7 @@ class Split:
 
     kept: Array
     removed: Array
-    method: Literal["oracle", "truncation", "shrinkage", "mask"]
+    method: Literal["oracle", "truncation", "shrinkage", "mask", "triplets", "projection"]
     rank: int | None
     edge: float | None
     estimate: EdgeEstimate | None = None
@@ -95,14 +95,14 @@ def remove_bulk(
     This is not oracle removal: a kept spike ``theta`` loses ``c g^2 / theta^3`` along its own data path.
     """
     check_count(at_least, "at_least", low=0)
-    U, s, V = _svd(W)
+    U, s, V = decompose(W)
     estimate = None
     if edge is None:
         estimate = fit_edge(s, W.shape, method=method, level=level)
         edge = estimate.edge
     check_interval(edge, "edge", low=0, closed="low")
     rank = max(int(np.sum(to_host(s) > edge)), min(at_least, s.shape[0]))
-    return _low_rank(W, U, s, V, rank=rank, method="truncation", edge=edge, estimate=estimate)
+    return _split(W, U, s, V, rank=rank, method="truncation", edge=edge, estimate=estimate)
 
 
 def shrink_bulk(
@@ -136,7 +136,7 @@ def shrink_bulk(
     InvalidInput
         If ``W`` is not a finite matrix, the edge is not positive, or none can be fitted.
     """
-    U, s, V = _svd(W)
+    U, s, V = decompose(W)
     c = W.shape[1] / W.shape[0]
     estimate = None
     if edge is None:
@@ -145,7 +145,7 @@ def shrink_bulk(
     g = (check_interval(edge, "edge", low=0) / bulk_edge(c)) ** 2
     shrunk = shrink(to_host(s), c, g, loss=loss)
     rank = int(np.sum(shrunk > 0))
-    return _low_rank(W, U, like(shrunk, s), V, rank=rank, method="shrinkage", edge=edge, estimate=estimate)
+    return _split(W, U, like(shrunk, s), V, rank=rank, method="shrinkage", edge=edge, estimate=estimate)
 
 
 def keep_largest(W: Array, fraction: float) -> Split:
@@ -221,13 +221,20 @@ def prune_every(period: int) -> Callable[[Network, int], Network | None]:
     return prune
 
 
-def _svd(W: Array) -> tuple[Array, Array, Array]:
+def decompose(W: Array) -> tuple[Array, Array, Array]:
+    """Return ``U, s, V`` with ``W = U diag(s) V``, the values in descending order."""
     check_matrix(W, "W")
     U, s, V = namespace(W).linalg.svd(W, full_matrices=False)
     return U, s, V
 
 
-def _low_rank(
+def low_rank(U: Array, s: Array, V: Array, rank: int) -> Array:
+    """Return what the first ``rank`` singular triplets make up."""
+    product: Array = (U[:, :rank] * s[None, :rank]) @ V[:rank, :]
+    return product
+
+
+def _split(
     W: Array,
     U: Array,
     s: Array,
@@ -238,7 +245,7 @@ def _low_rank(
     edge: float,
     estimate: EdgeEstimate | None,
 ) -> Split:
-    kept = (U[:, :rank] * s[None, :rank]) @ V[:rank, :]
+    kept = low_rank(U, s, V, rank)
     return Split(
         kept=kept,
         removed=W - kept,

@@ -127,7 +127,7 @@ def train(
         Penalty ``l2 sum ||W||_F^2 + l1 sum |W_ij|`` over matrices; both for the elastic net.
     schedule : callable, optional
         Maps the epoch, from 0, to a factor on the rate; such as `decay`. It depends on the epoch alone, so a
-        pruned run and its control see the same rates.
+        pruned run and its control see the same rates. At 0 matrices and biases stay as they are.
     rng : None, int, generator or Stream
         Decides the order of the samples and what is dropped, and nothing else.
     prune : callable, optional
@@ -178,7 +178,10 @@ def train(
         run |= {"seed": stream.seed, "key": list(stream.key)}
     for epoch in range(len(state.history), epochs):
         now = check_interval(
-            optimiser.rate * (schedule(epoch) if schedule else 1.0), "rate * schedule(epoch)", low=0
+            optimiser.rate * (schedule(epoch) if schedule else 1.0),
+            "rate * schedule(epoch)",
+            low=0,
+            closed="low",
         )
         order = stream.child("order", epoch).generator().permutation(data.train_x.shape[0])
         with np.errstate(over="ignore", invalid="ignore"):

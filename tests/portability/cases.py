@@ -80,6 +80,26 @@ def _data() -> networks.Dataset:
     return networks.Dataset(train_x=x, train_y=y, test_x=x, test_y=y, **facts)
 
 
+def _product(factors: Any) -> Any:
+    """The signs of singular vectors are free; that of the product is not."""
+    first, second = factors
+    return second.weight @ first.weight
+
+
+PLANTED = [_single(matrices.Spiked(shape, (5.0, 4.0)).sample(3).W) for shape in ((60, 40), (50, 60))]
+
+
+def _pruned(place: Place, schedule: networks.PruningSchedule) -> list[Any]:
+    """The products of factors or the matrices that are left, and what is told of them."""
+    last = networks.Dense(place.put(W2[:, :1] * np.ones((3, 50))), None, "identity")
+    network = networks.Network((*(networks.Dense(place.put(W)) for W in PLANTED), last))
+    run = networks.PruningRun(schedule)
+    pruned = run(network, 1)
+    layers = (pruned[0] if isinstance(pruned, tuple) else pruned).layers
+    matrices_left = [_product(layers[:2]), _product(layers[2:4])] if len(layers) == 5 else []
+    return [matrices_left or [layer.weight for layer in layers], [event.to_dict() for event in run.events]]
+
+
 def _checked(check: Callable[..., None], values: Any) -> Callable[[Place], Any]:
     def run(place: Place) -> Any:
         array = place.put(values)
@@ -225,6 +245,36 @@ CASES: dict[str, Case] = {
     "networks.remove_bulk": Case(lambda p: networks.remove_bulk(p.put(TALL), 1.0), slack=10 * SPECTRAL),
     "networks.shrink_bulk": Case(lambda p: networks.shrink_bulk(p.put(TALL), 1.0), slack=10 * SPECTRAL),
     "networks.keep_largest": Case(lambda p: networks.keep_largest(p.put(TALL), 0.3)),
+    "networks.factor_layer": Case(
+        lambda p: _product(networks.factor_layer(_network(p).layers[0], 3)), slack=10 * SPECTRAL
+    ),
+    "networks.factor_network": Case(
+        lambda p: _product(networks.factor_network(_network(p), 0, 3).layers[:2]), slack=10 * SPECTRAL
+    ),
+    "networks.stored_parameters": Case(lambda p: networks.stored_parameters(_network(p))),
+    "networks.cut_layer": Case(
+        lambda p: [
+            networks.cut_layer(p.put(LARGE), arm, parameters=40 * 280, rng=1) for arm in networks.ARMS
+        ],
+        slack=10 * SPECTRAL_LARGE,
+    ),
+    "networks.cut_network": Case(
+        lambda p: networks.cut_network(_network(p), "mask", parameters=42), slack=FORWARD
+    ),
+    # The fit happens on the host: values are off by what `SPECTRAL` allows, an edge by their mean.
+    "networks.FittedEdge.read": Case(
+        lambda p: networks.FittedEdge().read(p.put(VALUES), (12, 5)), slack=10 * SPECTRAL
+    ),
+    "networks.PublishedEdge.read": Case(
+        lambda p: networks.PublishedEdge().read(p.put(VALUES), (12, 5)), slack=10 * SPECTRAL
+    ),
+    "networks.PruningRun.__call__": Case(
+        lambda p: _pruned(p, networks.PruningSchedule(every=1)), slack=10 * SPECTRAL
+    ),
+    "networks.PruningRun.__call__/factored, with masks": Case(
+        lambda p: _pruned(p, networks.PruningSchedule(every=1, factor=True, small=0.02, hold=True)),
+        slack=10 * SPECTRAL,
+    ),
     "networks.oracle": Case(
         lambda p: networks.oracle(matrices.Spiked((8, 6), spikes=(2.0,)).sample(p.stream)),
         slack=(3 + 3) * 4.0,
@@ -346,7 +396,10 @@ HOST_ONLY = {
         arrays.as_stream arrays.Stream.child arrays.Stream.at arrays.Stream.generator
         matrices.parse_noise networks.decay networks.prune_every networks.load_dataset
         networks.Network.save networks.Network.load networks.Network.from_arrays networks.Dataset.describe
-        networks.best_accuracy
+        networks.best_accuracy networks.published_protocol networks.Protocol.arguments networks.Protocol.rates
+        networks.Protocol.events networks.Fading.__call__ networks.PruningSchedule.due
+        networks.PruningSchedule.share networks.PruningSchedule.control networks.PruningRun.state
+        networks.PruningRun.restore
     """,
     "laws and formulas of host numbers": """
         matrices.bulk_edge matrices.lower_edge matrices.spike_threshold matrices.outlier matrices.overlaps
