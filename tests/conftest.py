@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import shutil
@@ -19,6 +20,9 @@ settings.register_profile("explore", max_examples=2000, database=None, deadline=
 settings.load_profile("ci")
 
 _LOOK = {
+    "cc": lambda: shutil.which("cc") is not None,
+    "cuda": lambda: is_here("cupy") and importlib.import_module("cupy").is_available(),
+    "nvrtc": lambda: is_here("nvidia") and is_here("nvidia.cu13"),
     "chromium": lambda: any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")),
     "fashion-mnist": lambda: Path("/usr/share/datasets/fashion-mnist").is_dir(),
 }

@@ -8,10 +8,12 @@ from rmttheory.arrays.checks import (
     check_choice,
     check_count,
     check_interval,
+    check_matrices,
     check_matrix,
     check_shape,
     check_vector,
 )
+from rmttheory.arrays.devices import find_placement
 from rmttheory.arrays.streams import Stream, as_stream
 
 __all__ = [
@@ -26,10 +28,12 @@ __all__ = [
     "check_choice",
     "check_count",
     "check_interval",
+    "check_matrices",
     "check_matrix",
     "check_shape",
     "check_vector",
     "device",
+    "find_placement",
     "like",
     "namespace",
     "scalar",

@@ -120,6 +120,17 @@ def check_matrix(x: Any, name: str) -> None:
     _check_array(x, name, dimensions=2)
 
 
+def check_matrices(x: Any, name: str) -> None:
+    """Check that ``x`` is a matrix, as `check_matrix` does, or a stack of them along its first axis.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not.
+    """
+    _check_array(x, name, dimensions=3 if getattr(x, "ndim", 2) == 3 else 2)
+
+
 def check_vector(x: Any, name: str) -> None:
     """Check that ``x`` is a non-empty one-dimensional array of finite real floating-point numbers.
 
@@ -132,7 +143,7 @@ def check_vector(x: Any, name: str) -> None:
 
 
 def _check_array(x: Any, name: str, *, dimensions: int) -> None:
-    kind = "matrix" if dimensions == 2 else "vector"
+    kind = {1: "vector", 2: "matrix", 3: "stack of matrices"}[dimensions]
     if not array_api_compat.is_array_api_obj(x):
         msg = f"`{name}` must be an array, not {type(x).__name__}; numpy.asarray makes one."
         raise InvalidInput(msg)

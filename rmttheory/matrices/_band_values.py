@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from rmttheory.arrays import HostArray, RmtError, Stream
+from rmttheory.arrays import HostArray, Placement, RmtError, Stream, kernels, to_host
 from rmttheory.matrices import _sturm
 from rmttheory.matrices._lapack import bidiagonal_of_band, bidiagonal_singular_values
 from rmttheory.matrices._leading import band_gram, leading_pairs
@@ -38,6 +38,12 @@ def all_values(columns: HostArray, spread: float) -> HostArray:
             return np.sqrt(squares)
     bidiagonal = (columns[:, 1], columns[1:, 0]) if columns.shape[1] == 2 else bidiagonal_of_band(columns)
     return bidiagonal_singular_values(*bidiagonal)
+
+
+def all_values_on(placement: Placement, columns: HostArray) -> HostArray:
+    """All singular values of a stack of bidiagonals, descending, all at once by bisection on a GPU."""
+    diagonal, above = (placement.asarray(part) for part in (columns[:, :, 1], columns[:, 1:, 0]))
+    return to_host(kernels.bidiagonal_singular_values(diagonal, above))
 
 
 def _compiled_values(columns: HostArray) -> HostArray | None:

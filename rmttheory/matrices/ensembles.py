@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,13 +20,16 @@ from rmttheory.arrays import (
     check_count,
     check_interval,
     check_shape,
+    namespace,
     to_host,
 )
 from rmttheory.matrices.band import spiked_singular_values
 from rmttheory.matrices.noise import Gaussian, Noise, parse_noise
-from rmttheory.matrices.spectra import singular_values
+from rmttheory.matrices.spectra import singular_values, stack_size
 from rmttheory.matrices.spikes import bulk_edge, outlier, spike_threshold
 
+_FILLS_A_GPU = 1024  # rows or columns
+_MOST_AT_ONCE = 1024  # layers
 _VECTORS = ("haar", "localised", "sparse")
 
 
@@ -183,8 +188,17 @@ class Spiked:
             return spiked_singular_values(
                 self.shape, self.spikes, g=self.g, trials=trials, k=k, stream=stream
             )
-        draws = (self.sample(stream.child("trial", i)).W for i in range(trials))
-        return np.stack([to_host(singular_values(W, k)) for W in draws])
+        layers = (self.sample(stream.child("trial", i)).W for i in range(trials))
+        return np.vstack([to_host(singular_values(stack, k)) for stack in _stacks(layers)])
+
+
+def _stacks(layers: Iterator[Array]) -> Iterator[Array]:
+    """Layers one by one on the host, and in stacks on a GPU, which one small layer would leave idle."""
+    for first in layers:
+        on_host = isinstance(first, np.ndarray) or min(first.shape) > _FILLS_A_GPU
+        rest = itertools.islice(layers, 0 if on_host else min(stack_size(first), _MOST_AT_ONCE) - 1)
+        stack = [first, *rest]
+        yield namespace(first).stack(stack) if len(stack) > 1 else first
 
 
 def _check_vectors(vectors: str | Array, name: str, size: int, order: list[int]) -> str | HostArray:

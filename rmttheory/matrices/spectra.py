@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -14,13 +15,14 @@ from rmttheory.arrays import (
     InvalidInput,
     RmtError,
     check_choice,
-    check_matrix,
+    check_matrices,
     check_vector,
     device,
     namespace,
     scalar,
     to_host,
 )
+from rmttheory.arrays.devices import decomposes, free_memory, linear_algebra
 from rmttheory.matrices.krylov import TopValues, attempt, is_array, top_singular_values, within_range
 from rmttheory.matrices.krylov import check_top as check_top
 
@@ -39,8 +41,8 @@ class Spectrum:
 
     Attributes
     ----------
-    values : array, shape (k,)
-        Descending; library, device and dtype of the matrix.
+    values : array, shape (k,) or (batch, k)
+        Descending; library, device and dtype of the matrix, or of the stack of matrices.
     accuracy : float
         Estimated absolute error of the least accurate value.
     method : {"krylov", "gram", "svd"}
@@ -86,9 +88,10 @@ def spectrum(W: Any, k: int | None = None, *, method: Method = "auto") -> Spectr
 
     Parameters
     ----------
-    W : array, shape (n, m), or whatever `top_singular_values` takes
-        Real floating-point entries, all finite. Any library and device. What is no array has no entries to
-        decompose: it needs ``k``.
+    W : array, shape (n, m) or (batch, n, m), or whatever `top_singular_values` takes
+        Real floating-point entries, all finite. Any library and device. A stack of matrices is decomposed by
+        one method, as many at a time as memory holds, and never by block Krylov. What is no array has no
+        entries to decompose: it needs ``k``.
     k : int, optional
         Only the largest ``k`` values.
     method : {"auto", "svd", "gram", "krylov"}
@@ -96,8 +99,9 @@ def spectrum(W: Any, k: int | None = None, *, method: Method = "auto") -> Spectr
     Raises
     ------
     InvalidInput
-        If ``W`` is not such a matrix, ``k`` is not in 1 ... min(n, m), or the method is unknown or needs the
-        entries of a matrix that has none.
+        If ``W`` is not such a matrix, ``k`` is not in 1 ... min(n, m), or the method is unknown, takes no
+        stacks, needs the entries of a matrix that has none, or cannot be trusted with one so large (``svd``
+        with CuPy).
     RmtError
         If the squares of the values do not add up to those of the entries, or singular vectors miss their
         equations: the linear algebra library returned a wrong spectrum.
@@ -108,14 +112,16 @@ def spectrum(W: Any, k: int | None = None, *, method: Method = "auto") -> Spectr
             msg = f"A {type(W).__name__} is only multiplied: give `k`, and method 'auto' or 'krylov'."
             raise InvalidInput(msg)
         return _by_krylov(top_singular_values(W, k), "The matrix is only multiplied, never formed.")
-    check_matrix(W, "W")
-    k = check_top(k, min(W.shape))
+    check_matrices(W, "W")
+    k = check_top(k, min(W.shape[-2:]))
+    if W.ndim == 3:
+        return _of_stack(W, k, method)
     if method == "krylov":
         return _by_krylov(top_singular_values(W, k), "Asked for.")
     if method == "svd":
-        return _by_svd(W, k, "Asked for.")
+        return _by_svd(W, k)
     if method == "gram":
-        return _by_gram(W, k, W.dtype, "Asked for.")
+        return _by_gram(W, k)
     return _few(W, k) or _by_accuracy(W, k)
 
 
@@ -203,38 +209,89 @@ def _by_krylov(found: TopValues, why: str) -> Spectrum:
     return Spectrum(values=found.values, accuracy=float(np.max(found.errors)), method="krylov", why=why)
 
 
+def _of_stack(W: Array, k: int, method: Method) -> Spectrum:
+    """Spectra of a stack, in pieces that fit; matrix by matrix if the squares of one leave the range."""
+    if method == "krylov":
+        msg = "Method 'krylov' takes one matrix; use 'auto', 'gram' or 'svd' for a stack."
+        raise InvalidInput(msg)
+    xp = namespace(W)
+    methods: dict[str, Callable[[Array, int], Spectrum]] = {
+        "auto": _by_accuracy,
+        "svd": _by_svd,
+        "gram": _by_gram,
+    }
+    compute = methods[method]
+    if within_range(W)[1] == 1.0 == within_range(_smallest_peak(W))[1]:
+        count, size = W.shape[0], stack_size(W)
+        parts = [compute(W[i : min(i + size, count), :, :], k) for i in range(0, count, size)]
+        values = xp.concat([part.values for part in parts], axis=0)
+    else:
+        parts = [compute(W[i, :, :], k) for i in range(W.shape[0])]
+        values = xp.stack([part.values for part in parts])
+    worst = max(parts, key=lambda part: part.accuracy)
+    return Spectrum(values=values, accuracy=worst.accuracy, method=worst.method, why=worst.why)
+
+
+def _smallest_peak(W: Array) -> Array:
+    xp = namespace(W)
+    peaks = xp.max(xp.abs(W), axis=(1, 2))
+    return xp.min(xp.where(peaks > 0, peaks, xp.ones_like(peaks)))
+
+
+def stack_size(W: Array) -> int:
+    """How many matrices like the last two axes of ``W`` are decomposed at a time.
+
+    As many as half of the memory holds that a GPU has left, and as cuSOLVER can count.
+    """
+    n, m = W.shape[-2:]
+    p = min(n, m)
+    bytes_each = 8 * (n * m + 4 * p * p)  # a copy, the Gram matrix, its copy and the workspace
+    return int(max(1, min(free_memory(W) / 2 / bytes_each, 2**30 / p**2)))
+
+
 def _by_accuracy(W: Array, k: int) -> Spectrum:
     """The Gram matrix while that keeps a third of the digits, and the decomposition otherwise."""
     xp = namespace(W)
     eps = float(xp.finfo(W.dtype).eps)
-    single, nearly_square = eps > _DOUBLE_EPS, min(W.shape) > 0.9 * max(W.shape)
+    single, nearly_square = eps > _DOUBLE_EPS, min(W.shape[-2:]) > 0.9 * max(W.shape[-2:])
     if not (single and nearly_square):
-        found = _by_gram(W, k, W.dtype, "The Gram matrix keeps a third of the digits of every value.")
-        if found.accuracy <= eps ** (1 / 3) * scalar(found.values[-1]):
+        why = "The Gram matrix keeps a third of the digits of every value."
+        found = _by_gram(W, k, why=why)
+        if found.accuracy <= eps ** (1 / 3) * scalar(xp.min(found.values)):
             return found
     lost = "Squaring would lose more than two thirds of the digits of the smallest value"
     if single and _has_double(W):
         return _by_gram(W, k, xp.float64, f"{lost} in single precision; double has them to spare.")
+    if not decomposes(W):
+        return _by_gram(W, k, why=f"{lost}, but cuSOLVER's decomposition is wrong for matrices so large.")
     return _by_svd(W, k, f"{lost}.")
 
 
-def _by_svd(W: Array, k: int, why: str) -> Spectrum:
+def _by_svd(W: Array, k: int, why: str = "Asked for.") -> Spectrum:
+    if not decomposes(W):
+        msg = (
+            f"cuSOLVER's decomposition is wrong for matrices as large as {tuple(W.shape)}; use method 'gram'."
+        )
+        raise InvalidInput(msg)
     A, scale = within_range(W)
-    s = namespace(A).linalg.svdvals(A)
-    largest, _ = _check_energy(A, s, k)
-    error = _backward_error(A) * largest / scale
-    return Spectrum(values=s[:k] * (1.0 / scale), accuracy=error, method="svd", why=why)
+    with linear_algebra(A):
+        s = namespace(A).linalg.svdvals(A)
+    ends = _check_energy(A, s, k)
+    error = _backward_error(A) * max(largest for largest, _ in ends) / scale
+    return Spectrum(values=s[..., :k] * (1.0 / scale), accuracy=error, method="svd", why=why)
 
 
-def _by_gram(W: Array, k: int, dtype: Any, why: str) -> Spectrum:
+def _by_gram(W: Array, k: int, dtype: Any = None, why: str = "Asked for.") -> Spectrum:
     xp = namespace(W)
-    A, scale = within_range(xp.astype(W, dtype, copy=False))
-    squares = xp.flip(xp.linalg.eigvalsh(A.T @ A if A.shape[0] >= A.shape[1] else A @ A.T))
+    A, scale = within_range(xp.astype(W, dtype or W.dtype, copy=False))
+    At = xp.matrix_transpose(A)
+    with linear_algebra(A):
+        squares = xp.flip(xp.linalg.eigvalsh(At @ A if A.shape[-2] >= A.shape[-1] else A @ At), axis=-1)
     s = xp.sqrt(xp.where(squares > 0, squares, xp.zeros_like(squares)))
-    largest, smallest = _check_energy(A, s, k)
-    error = _error_of_root(smallest, _backward_error(A) * largest**2)
-    rounding = 0.5 * float(xp.finfo(W.dtype).eps) * largest
-    values = xp.astype(s[:k] * (1.0 / scale), W.dtype, copy=False)
+    ends = _check_energy(A, s, k)
+    error = max(_error_of_root(smallest, _backward_error(A) * largest**2) for largest, smallest in ends)
+    rounding = 0.5 * float(xp.finfo(W.dtype).eps) * max(largest for largest, _ in ends)
+    values = xp.astype(s[..., :k] * (1.0 / scale), W.dtype, copy=False)
     return Spectrum(values=values, accuracy=max(error, rounding) / scale, method="gram", why=why)
 
 
@@ -247,26 +304,32 @@ def _error_of_root(s: float, shift: float) -> float:
 
 def _backward_error(W: Array) -> float:
     """Relative change of the matrix that explains the error of its eigenvalues: ``sqrt(p) eps``, measured."""
-    return math.sqrt(min(W.shape)) * float(namespace(W).finfo(W.dtype).eps)
+    return math.sqrt(min(W.shape[-2:])) * float(namespace(W).finfo(W.dtype).eps)
 
 
-def _check_energy(W: Array, s: Array, k: int) -> tuple[float, float]:
-    """Check that the squares add up, and return the largest and the ``k``-th value: one synchronisation.
+def _check_energy(W: Array, s: Array, k: int) -> list[tuple[float, float]]:
+    """Check a spectrum, and return the largest and the ``k``-th value of each matrix: one synchronisation.
 
-    Sums of ``n + m`` terms and an eigenvalue decomposition that is exact for a matrix within a few ``eps``
-    explain a relative difference of ``4 (n + m) eps``.
+    Values descend to 0 or more, and their squares add up to those of the entries. Sums of ``n + m`` terms and
+    an eigenvalue decomposition that is exact for a matrix within a few ``eps`` explain a relative difference
+    of ``4 (n + m) eps``.
     """
     xp = namespace(W)
-    facts = xp.stack([xp.sum(xp.sum(W * W, axis=1)), xp.sum(s * s), s[0], s[k - 1]])
-    entries, values, largest, smallest = (float(x) for x in to_host(facts))
-    slack = 4.0 * sum(W.shape) * float(xp.finfo(W.dtype).eps) * entries
-    if not abs(entries - values) <= slack:
+    steps = s - xp.concat([s[..., 1:], xp.zeros_like(s[..., :1])], axis=-1)
+    energies = xp.sum(xp.sum(W * W, axis=-1), axis=-1), xp.sum(s * s, axis=-1)
+    facts = xp.stack([*energies, xp.min(steps, axis=-1), s[..., 0], s[..., k - 1]])
+    entries, values, step, largest, smallest = to_host(facts).astype(np.float64).reshape(5, -1)
+    slack = 4.0 * sum(W.shape[-2:]) * float(xp.finfo(W.dtype).eps) * entries
+    wrong = ~((np.abs(entries - values) <= slack) & (step >= 0.0))
+    if np.any(wrong):
+        i = int(np.argmax(wrong))
         msg = (
-            f"The squares of the singular values add up to {values!r}, those of the entries to {entries!r}: "
+            f"The squares of the singular values add up to {values[i]!r}, those of the entries to "
+            f"{entries[i]!r}{'' if step[i] >= 0 else ', and they do not descend to 0'}: "
             "the linear algebra library returned a wrong spectrum; try the other method or device."
         )
         raise RmtError(msg)
-    return largest, smallest
+    return list(zip(largest.tolist(), smallest.tolist()))
 
 
 def _has_double(W: Array) -> bool:

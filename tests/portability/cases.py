@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,7 @@ SPECTRAL = 4.0 * 12 * 2.0
 
 LARGE = _single(_RNG.standard_normal((160, 120)) / np.sqrt(160))
 """More columns than a Krylov basis holds at once."""
+STACK = _single(_RNG.standard_normal((3, 4, 6)) / np.sqrt(4))
 SPECTRAL_LARGE = 4.0 * 160 * 2.0 + 2.0 * 1e-6 / 2.0**-23
 """The same, and an error of 1e-6 of ``s_1`` that is allowed in single precision, in units of its epsilon."""
 
@@ -131,9 +132,14 @@ CASES: dict[str, Case] = {
     "arrays.scalar": Case(lambda p: arrays.scalar(p.put(VALUES)[1])),
     "arrays.to_host": Case(lambda p: arrays.to_host(p.put(TALL)), on_host=True),
     "arrays.check_matrix": Case(_checked(arrays.check_matrix, TALL)),
+    "arrays.check_matrices": Case(_checked(arrays.check_matrices, STACK)),
     "arrays.check_vector": Case(_checked(arrays.check_vector, VALUES)),
     "arrays.Placement.asarray": Case(lambda p: [p.placement.asarray(a) for a in (TALL, LABELS)]),
     "arrays.Stream.normal": Case(lambda p: p.stream.normal((3, 4), scale=0.5), slack=2),
+    # A GPU has logarithms of its own: some ulps of a number up to 4.
+    "arrays.Stream.normal/portable": Case(
+        lambda p: replace(p.stream, portable=True).normal((3, 4), scale=0.5), slack=4 * 4
+    ),
     "arrays.Stream.uniform": Case(lambda p: p.stream.uniform((3, 4), low=-1, high=1), slack=1),
     "arrays.Stream.signs": Case(lambda p: p.stream.signs((3, 4))),
     "arrays.Stream.orthonormal": Case(lambda p: p.stream.orthonormal(5, 2), slack=1),
@@ -142,6 +148,10 @@ CASES: dict[str, Case] = {
     "matrices.spectrum/tall": Case(lambda p: matrices.spectrum(p.put(TALL)).values, slack=SPECTRAL),
     "matrices.spectrum/wide by svd": Case(
         lambda p: matrices.spectrum(p.put(WIDE), method="svd").values, slack=SPECTRAL
+    ),
+    "matrices.spectrum/stack": Case(lambda p: matrices.spectrum(p.put(STACK)).values, slack=SPECTRAL),
+    "matrices.spectrum/stack by svd": Case(
+        lambda p: matrices.spectrum(p.put(STACK), 2, method="svd").values, slack=SPECTRAL
     ),
     "matrices.spectrum/square": Case(lambda p: matrices.spectrum(p.put(SQUARE), 2).values, slack=SPECTRAL),
     # The Krylov space becomes the whole one, so that only rounding is left. The signs of singular vectors are
@@ -393,7 +403,7 @@ CASES |= {
 HOST_ONLY = {
     "arguments that are no arrays": """
         arrays.check_choice arrays.check_count arrays.check_interval arrays.check_shape
-        arrays.as_stream arrays.Stream.child arrays.Stream.at arrays.Stream.generator
+        arrays.as_stream arrays.find_placement arrays.Stream.child arrays.Stream.at arrays.Stream.generator
         matrices.parse_noise networks.decay networks.prune_every networks.load_dataset
         networks.Network.save networks.Network.load networks.Network.from_arrays networks.Dataset.describe
         networks.best_accuracy networks.published_protocol networks.Protocol.arguments networks.Protocol.rates

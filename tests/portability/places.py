@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import array_api_compat
 import numpy as np
+import shadow
+import without_data
 
-from rmttheory.arrays import Placement, Stream
+from rmttheory.arrays import Placement, Stream, backend, to_host
+
+backend._NAMESPACES["shadow"] = "shadow"
 
 
 @dataclass(frozen=True)
@@ -43,15 +47,42 @@ class Place:
     def stream(self) -> Stream:
         return Stream(11).at(self.placement)
 
+    @property
+    def needs(self) -> str:
+        """What `require` has to find."""
+        return {"cupy": "cuda", "shadow": "cupy"}.get(self.library, self.library)
+
+    @property
+    def has_data(self) -> bool:
+        """Whether arrays hold numbers."""
+        return self.device != "meta"
+
     def rules(self) -> AbstractContextManager[None]:
-        """On array-api-strict: nothing waits for the device but through the door of `rmttheory.arrays`."""
-        return _never_waiting() if self.library == "array_api_strict" else nullcontext()
+        """Where it can be seen: nothing waits for the device but through the door of `rmttheory.arrays`."""
+        if self.library == "array_api_strict":
+            return _never_waiting()
+        return shadow.taken_for_cupy() if self.library == "shadow" else nullcontext()
+
+    def call(self, run: Callable[[Place], Any]) -> Any:
+        """Return ``run(place)`` under the rules of the place."""
+        if self.has_data:
+            with self.rules():
+                return run(self)
+        numbers: list[Any] = []
+        with without_data.recorded(numbers):
+            run(replace(self, device=None))
+        with without_data.replayed(numbers):
+            return run(self)
 
     def put(self, values: Any) -> Any:
         array = self.placement.asarray(np.array(values))
         if self.read_only:
             array.flags.writeable = False
         return array
+
+    def read(self, array: Any) -> np.ndarray:
+        with self.rules():
+            return to_host(array)
 
     def holds(self, array: Any) -> bool:
         """Whether ``array`` belongs here: library, device and, for real numbers, dtype."""
@@ -105,6 +136,12 @@ PLACES = [
     Place("strict without float64", "array_api_strict", "no_float64", "float32"),
     Place("torch", "torch"),
     Place("torch float32", "torch", dtype="float32"),
+    Place("torch without data", "torch", "meta"),
+    Place("torch without data float32", "torch", "meta", "float32"),
+    Place("CuPy signatures", "shadow"),
+    Place("CuPy signatures float32", "shadow", dtype="float32"),
+    Place("CuPy", "cupy"),
+    Place("CuPy float32", "cupy", dtype="float32"),
 ]
 
 

@@ -14,8 +14,6 @@ import pytest
 from cases import CASES, HOST_ONLY, VALUES
 from places import PLACES, REFERENCE, leaves
 
-from rmttheory.arrays import to_host
-
 FLOORS = ("arrays", "matrices", "networks", "theorem.certificates", "theorem.trained.examination")
 
 
@@ -27,17 +25,18 @@ def in_numpy(name):
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name.replace(" ", "-"))
 @pytest.mark.parametrize("name", CASES)
 def test_runs_there_and_agrees_with_numpy(name, place, require, record_property):
-    require(place.library)
+    require(place.needs)
     case = CASES[name]
-    with place.rules():
-        found = list(leaves(case.run(place)))
+    found = list(leaves(place.call(case.run)))
     expected = in_numpy(name)
     assert len(found) == len(expected)
     for mine, reference in zip(found, expected):
         if array_api_compat.is_array_api_obj(mine):
             assert case.on_host or place.holds(mine)
-            mine, reference = to_host(mine), to_host(reference)
-            assert mine.shape == reference.shape
+            assert tuple(mine.shape) == reference.shape
+            if not place.has_data and not isinstance(mine, np.ndarray):
+                continue
+            mine = place.read(mine)
         if isinstance(reference, (float, np.ndarray)):
             np.testing.assert_allclose(mine, reference, rtol=0, atol=case.slack * place.eps)
         else:

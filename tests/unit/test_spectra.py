@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmttheory.arrays import InvalidInput, RmtError, Stream
+from rmttheory.arrays.devices import linear_algebra
 from rmttheory.matrices import (
     Factored,
     MarchenkoPastur,
@@ -300,3 +301,77 @@ def test_bad_input_is_named(call, says):
     with pytest.raises(InvalidInput) as caught:
         call()
     assert says in str(caught.value)
+
+
+STACKS = {
+    "bulk": np.stack([Spiked((30, 60)).sample(i).W for i in range(5)]),
+    "square": np.stack([Spiked((40, 40), (3.0,)).sample(i).W for i in range(4)]),
+    "far apart": np.stack([Spiked((12, 9)).sample(i).W * 10.0 ** (100 * i - 200) for i in range(5)]),
+    "with a zero": np.stack([np.zeros((3, 4)), np.ones((3, 4))]),
+    "deficient": np.stack([SPECTRA["deficient"][1], SPECTRA["deficient"][1] * 2.0]),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [(name, np.float64) for name in STACKS]
+    + [(name, np.float32) for name in STACKS if name != "far apart"],  # beyond the range of float32
+)
+@pytest.mark.parametrize("method", ["auto", "svd", "gram"])
+@pytest.mark.parametrize("size", [2, 1000])
+def test_a_stack_has_the_spectra_of_its_matrices(monkeypatch, name, dtype, method, size):
+    monkeypatch.setattr(spectra, "stack_size", lambda _: size)
+    W = STACKS[name].astype(dtype)
+    found = spectrum(W, method=method)
+    reference = np.linalg.svd(W.astype(np.float64), compute_uv=False)
+    assert found.values.shape == reference.shape
+    assert found.values.dtype == dtype
+    own = 2 * math.sqrt(min(W.shape[1:])) * EPS * reference[:, 0]
+    assert np.all(np.max(np.abs(found.values - reference), axis=1) <= found.accuracy + own)
+    top = spectrum(W, 2, method=method)
+    assert np.max(np.abs(top.values - found.values[:, :2])) <= top.accuracy + found.accuracy
+    if name == "far apart":  # a value of 1e-200 must not be lost beside one of 1e200
+        np.testing.assert_allclose(found.values[0], reference[0], rtol=1e-9)
+
+
+def test_a_stack_is_taken_one_by_one_by_no_krylov():
+    with pytest.raises(InvalidInput, match="'krylov' takes one matrix"):
+        spectrum(STACKS["bulk"], 2, method="krylov")
+    with pytest.raises(InvalidInput, match="non-empty stack of matrices"):
+        spectrum(np.ones((0, 3, 3)))
+
+
+def test_one_wrong_spectrum_in_a_stack_is_refused():
+    W = STACKS["bulk"]
+    s = np.linalg.svd(W, compute_uv=False)
+    assert len(spectra._check_energy(W, s, 3)) == 5
+    s[3] *= 1.0 + 1e-9
+    with pytest.raises(RmtError, match="returned a wrong spectrum"):
+        spectra._check_energy(W, s, 3)
+
+
+@pytest.mark.parametrize("slip", [lambda s: s[::-1], lambda s: np.append(s[:-1], -s[-1])])
+def test_values_that_do_not_descend_to_zero_are_refused(slip):
+    """What cuSOLVER returned for a matrix of 19,000 rows: their squares may even add up."""
+    _, W = SPECTRA["bulk"]
+    s = slip(np.linalg.svd(W, compute_uv=False))
+    with pytest.raises(RmtError, match="they do not descend to 0"):
+        spectra._check_energy(W, s, 1)
+
+
+def test_a_decomposition_that_cannot_be_trusted_is_not_taken(monkeypatch):
+    monkeypatch.setattr(spectra, "decomposes", lambda _: False)
+    _, W = SPECTRA["deficient"]
+    found = spectrum(W)
+    assert (found.method, "cuSOLVER" in found.why) == ("gram", True)
+    assert found.accuracy > 1e-9  # and it says what that costs
+    with pytest.raises(InvalidInput, match="use method 'gram'"):
+        spectrum(W, method="svd")
+
+
+def test_a_library_that_gives_up_is_one_sentence():
+    with (
+        pytest.raises(RmtError, match="The linear algebra library failed: it did not converge;"),
+        linear_algebra(np.eye(3)),
+    ):
+        raise np.linalg.LinAlgError("it did not converge")
