@@ -128,7 +128,7 @@ _GRIDS = {
         {"readout": "standard"},
         {"method": "dense", "n": 128, "strength": 4.0},
         _HIDDEN,
-        {"n": 65536, "classes": 4, "strength": 1.5},
+        {"n": 16384, "classes": 4, "strength": 1.5},
         {"g": 0.25, "strength": 1.5, "samples": 200},
     ),
     "full": tuple(
@@ -285,8 +285,8 @@ TRUNCATED_CONFIDENCE = Claim(
         "standard": (
             {},
             {"readout": "standard"},
-            {"strength": 1.6, "n": (1024, 4096, 16384, 65536)},
-            {"strength": 0.7, "n": (4096, 16384, 65536)},
+            {"strength": 1.6, "n": (1024, 4096, 16384)},
+            {"strength": 0.7, "n": (1024, 4096, 16384)},
         ),
         "full": tuple(
             {"readout": kind, "strength": theta, "n": (4096, 16384, 65536, 262144)}
