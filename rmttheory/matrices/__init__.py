@@ -7,11 +7,29 @@ Scale of everything here: ``W``, ``S``, ``R`` are ``n x m``, entries of the nois
 from rmttheory.matrices.actions import Action, sample_action
 from rmttheory.matrices.band import null_singular_values, spiked_singular_values
 from rmttheory.matrices.counting import count_singular_values
+from rmttheory.matrices.damping import Shrinkage, estimate_shrinkage, optimal_shrinkage
 from rmttheory.matrices.edge_sampling import EdgeSample, sample_edge
 from rmttheory.matrices.edges import EdgeEstimate, EdgeStatus, fit_edge
 from rmttheory.matrices.ensembles import Draw, Spiked
 from rmttheory.matrices.krylov import Factored, TopValues, top_singular_values
+from rmttheory.matrices.lanczos import (
+    Estimate,
+    ExtremeValues,
+    SpectralDensity,
+    extreme_eigenvalues,
+    spectral_density,
+)
 from rmttheory.matrices.laws import MarchenkoPastur, QuarterCircle, SingularMarchenkoPastur
+from rmttheory.matrices.local_statistics import (
+    GoeRatio,
+    PoissonRatio,
+    PoissonSpacing,
+    RatioComparison,
+    WignerSurmise,
+    compare_ratios,
+    independent_points,
+    unfolded_spacings,
+)
 from rmttheory.matrices.noise import (
     ColumnScaled,
     Gaussian,
@@ -46,6 +64,14 @@ from rmttheory.matrices.spikes import (
     spike_threshold,
 )
 from rmttheory.matrices.tracy_widom import TracyWidom, largest_singular_value_quantile, tracy_widom_scaling
+from rmttheory.matrices.wigner import (
+    Semicircle,
+    goe_eigenvalues,
+    sample_goe,
+    wigner_curvature,
+    wigner_outlier,
+    wigner_overlap,
+)
 
 __all__ = [
     "Action",
@@ -54,16 +80,25 @@ __all__ = [
     "EdgeEstimate",
     "EdgeSample",
     "EdgeStatus",
+    "Estimate",
+    "ExtremeValues",
     "Factored",
     "Gaussian",
+    "GoeRatio",
     "HaarRotated",
     "MarchenkoPastur",
     "Noise",
+    "PoissonRatio",
+    "PoissonSpacing",
     "QuarterCircle",
     "Rademacher",
+    "RatioComparison",
     "RowScaled",
+    "Semicircle",
+    "Shrinkage",
     "SingularMarchenkoPastur",
     "SparseSigns",
+    "SpectralDensity",
     "Spectrum",
     "SpikeEstimate",
     "SpikeStatus",
@@ -72,28 +107,41 @@ __all__ = [
     "TopValues",
     "TracyWidom",
     "Uniform",
+    "WignerSurmise",
     "bulk_edge",
+    "compare_ratios",
     "count_singular_values",
     "d_transform",
+    "estimate_shrinkage",
+    "extreme_eigenvalues",
     "fit_edge",
+    "goe_eigenvalues",
     "hard_threshold",
     "hard_threshold_unknown_noise",
+    "independent_points",
     "kolmogorov_distance",
     "largest_singular_value_quantile",
     "lower_edge",
     "null_singular_values",
+    "optimal_shrinkage",
     "outlier",
     "overlaps",
     "parse_noise",
     "sample_action",
     "sample_edge",
+    "sample_goe",
     "shrink",
     "singular_values",
     "spacing_ratios",
+    "spectral_density",
     "spectrum",
     "spike_from_outlier",
     "spike_threshold",
     "spiked_singular_values",
     "top_singular_values",
     "tracy_widom_scaling",
+    "unfolded_spacings",
+    "wigner_curvature",
+    "wigner_outlier",
+    "wigner_overlap",
 ]

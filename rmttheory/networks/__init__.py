@@ -2,11 +2,13 @@
 
 from rmttheory.networks.arms import ARMS, cut_layer, cut_network
 from rmttheory.networks.bulks import EdgeReading, FittedEdge, PublishedEdge
+from rmttheory.networks.curvature import Hessian
 from rmttheory.networks.datasets import Dataset, load_dataset
 from rmttheory.networks.factors import factor_layer, factor_network, stored_parameters
 from rmttheory.networks.gradients import Gradient, loss_and_gradients
 from rmttheory.networks.images import Conv2d, MaxPool2d
 from rmttheory.networks.initial import convolutional_network, initial_network
+from rmttheory.networks.landscape import LossPath, LossSlice, interpolate, loss_slice, random_direction
 from rmttheory.networks.layers import Dense
 from rmttheory.networks.losses import (
     accuracy,
@@ -18,6 +20,7 @@ from rmttheory.networks.losses import (
 from rmttheory.networks.network import Network
 from rmttheory.networks.normalisation import BatchNorm, Dropout
 from rmttheory.networks.optimisers import SGD, Adam
+from rmttheory.networks.parameters import parameter_vector, with_parameters
 from rmttheory.networks.protocols import Protocol, published_protocol
 from rmttheory.networks.pruning import Split, keep_largest, oracle, prune_every, remove_bulk, shrink_bulk
 from rmttheory.networks.pruning_runs import PruningEvent, PruningRun
@@ -46,6 +49,9 @@ __all__ = [
     "Fading",
     "FittedEdge",
     "Gradient",
+    "Hessian",
+    "LossPath",
+    "LossSlice",
     "MaxPool2d",
     "Network",
     "Protocol",
@@ -69,18 +75,23 @@ __all__ = [
     "factor_network",
     "fourier_regression",
     "initial_network",
+    "interpolate",
     "keep_largest",
     "load_dataset",
     "loss_and_gradients",
+    "loss_slice",
     "margins",
     "oracle",
+    "parameter_vector",
     "per_sample_cross_entropy",
     "prune_every",
     "published_protocol",
+    "random_direction",
     "remove_bulk",
     "shrink_bulk",
     "spiked_features",
     "stored_parameters",
     "taught",
     "train",
+    "with_parameters",
 ]

@@ -49,6 +49,8 @@ LOGITS = _single(
 )
 """Logits of six samples, no ties."""
 
+SYMMETRIC = SQUARE + SQUARE.T
+
 SPECTRAL = 4.0 * 12 * 2.0
 """LAPACK's ``p(n, m) eps s_1`` with ``p`` a small multiple of the larger side, 12, and ``s_1 < 2``."""
 
@@ -68,6 +70,15 @@ def _top(W: Any, k: int) -> list[Any]:
     found = matrices.top_singular_values(W, k)
     product = (found.left * found.values[None, :]) @ found.right.T
     return [found.values, product, found.errors.tolist(), found.residuals.tolist()]
+
+
+def _extreme(A: Any) -> list[Any]:
+    found = matrices.extreme_eigenvalues(A, 2, end="bottom")
+    return [found.values.tolist(), found.vectors @ found.vectors.T, found.products]
+
+
+def _density(A: Any) -> matrices.SpectralDensity:
+    return matrices.spectral_density(A, steps=4, probes=3, probe="rademacher", stream=arrays.Stream(4))
 
 
 def _network(place: Place) -> networks.Network:
@@ -180,6 +191,29 @@ CASES: dict[str, Case] = {
         lambda p: _draw(p, (2.0, 1.5)),
         slack=(3 + 3) * 4.0,
     ),
+    # After six steps the whole space: vectors turn by eps over the relative gaps, here above 1/10.
+    "matrices.extreme_eigenvalues": Case(lambda p: _extreme(p.put(SYMMETRIC)), slack=10 * SPECTRAL),
+    "matrices.spectral_density": Case(
+        lambda p: [float(x) for x in _density(p.put(SYMMETRIC)).moment(2)], slack=10 * SPECTRAL * 4.0
+    ),
+    "matrices.sample_goe": Case(lambda p: matrices.sample_goe(5, stream=p.stream), slack=3 * 4.0),
+    # As for the ratios; ranks among draws do not move.
+    "matrices.compare_ratios": Case(
+        lambda p: matrices.compare_ratios(p.put(VALUES), matrices.independent_points(5, trials=300, rng=3)),
+        slack=2 * 3 / 0.5 + 1,
+    ),
+    "matrices.unfolded_spacings": Case(
+        lambda p: matrices.unfolded_spacings(p.put(VALUES), window=1), slack=2 * 3 / 0.5 + 4, on_host=True
+    ),
+    # Sums of 2 x 36 squares of numbers below 4, then ratios of them.
+    "matrices.estimate_shrinkage": Case(
+        lambda p: matrices.estimate_shrinkage(p.placement.asarray(np.stack([SYMMETRIC, -SQUARE]))),
+        slack=2 * 36 * 16.0,
+    ),
+    "matrices.Shrinkage.apply": Case(
+        lambda p: matrices.optimal_shrinkage(noise=1.0, dispersion=2.0, target=0.5).apply(p.put(SYMMETRIC)),
+        slack=3 * 4.0,
+    ),
     "matrices.Gaussian.sample": _noise(matrices.Gaussian()),
     "matrices.Rademacher.sample": _noise(matrices.Rademacher()),
     "matrices.Uniform.sample": _noise(matrices.Uniform()),
@@ -250,6 +284,33 @@ CASES: dict[str, Case] = {
             networks.train(_network(p), _data(), epochs=2, rate=0.05, batch=3, l2=1e-3, rng=5).network,
         ],
         slack=4 * 2 * 8 * FORWARD,
+    ),
+    "networks.parameter_vector": Case(lambda p: networks.parameter_vector(_network(p))),
+    "networks.with_parameters": Case(
+        lambda p: networks.with_parameters(_network(p), -networks.parameter_vector(_network(p)))
+    ),
+    # An R-derivative is twice a gradient: twice its terms, each a product of three of what `FORWARD` bounds.
+    "networks.Hessian.dense": Case(
+        lambda p: networks.Hessian(_network(p), p.put(X), LABELS, l2=0.01).dense(), slack=4 * 8 * FORWARD
+    ),
+    "networks.Hessian.dense/a product": Case(
+        lambda p: networks.Hessian(_network(p), X, LABELS) @ networks.parameter_vector(_network(p)),
+        slack=4 * 8 * 16 * FORWARD,
+    ),
+    # A cast, a length and a quotient of numbers below 4.
+    "networks.random_direction": Case(
+        lambda p: networks.random_direction(_network(p), stream=p.stream), slack=(7 + 3) * 4.0
+    ),
+    # Losses move by at most twice the error of a logit; weights twice as long as those of `FORWARD`, thrice.
+    "networks.loss_slice": Case(
+        lambda p: networks.loss_slice(_network(p), p.put(X), LABELS, dimensions=2, points=3, l2=0.01).losses,
+        slack=2 * 4 * FORWARD,
+        on_host=True,
+    ),
+    "networks.interpolate": Case(
+        lambda p: networks.interpolate(_network(p), _network(p).replace(1, p.put(-W2)), X, LABELS),
+        slack=2 * FORWARD,
+        on_host=True,
     ),
     # Projectors on singular vectors turn by eps over the relative gap of the values, here above 1/10.
     "networks.remove_bulk": Case(lambda p: networks.remove_bulk(p.put(TALL), 1.0), slack=10 * SPECTRAL),
@@ -415,6 +476,7 @@ HOST_ONLY = {
         matrices.bulk_edge matrices.lower_edge matrices.spike_threshold matrices.outlier matrices.overlaps
         matrices.spike_from_outlier matrices.d_transform matrices.hard_threshold
         matrices.hard_threshold_unknown_noise matrices.shrink
+        matrices.wigner_outlier matrices.wigner_overlap matrices.wigner_curvature matrices.optimal_shrinkage
         matrices.tracy_widom_scaling matrices.largest_singular_value_quantile
         certificates.width_where_radius_speaks
     """,
@@ -422,6 +484,7 @@ HOST_ONLY = {
         networks.Dataset.subset networks.spiked_features networks.fourier_regression
         networks.Regression.least_squares networks.Regression.excess
         matrices.null_singular_values matrices.spiked_singular_values matrices.Spiked.singular_values
+        matrices.goe_eigenvalues matrices.independent_points networks.LossSlice.width
         matrices.sample_edge matrices.count_singular_values
         matrices.sample_action matrices.Action.kept matrices.Action.truncated matrices.Action.estimated_edge
     """,
