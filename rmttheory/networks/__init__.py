@@ -1,6 +1,6 @@
 """Floor 3: small networks, real data to train them on, and ways to prune them."""
 
-from rmttheory.networks.arms import ARMS, cut_layer, cut_network
+from rmttheory.networks.arms import ARMS, cut_at, cut_layer, cut_network
 from rmttheory.networks.bulks import EdgeReading, FittedEdge, PublishedEdge
 from rmttheory.networks.curvature import Hessian
 from rmttheory.networks.datasets import Dataset, load_dataset
@@ -22,7 +22,7 @@ from rmttheory.networks.normalisation import BatchNorm, Dropout
 from rmttheory.networks.optimisers import SGD, Adam
 from rmttheory.networks.parameters import parameter_vector, with_parameters
 from rmttheory.networks.protocols import Protocol, published_protocol
-from rmttheory.networks.pruning import Split, keep_largest, oracle, prune_every, remove_bulk, shrink_bulk
+from rmttheory.networks.pruning import Split, keep_largest, oracle, remove_bulk, shrink_bulk
 from rmttheory.networks.pruning_runs import PruningEvent, PruningRun
 from rmttheory.networks.schedules import Fading, PruningSchedule
 from rmttheory.networks.synthetic import (
@@ -68,6 +68,7 @@ __all__ = [
     "best_accuracy",
     "convolutional_network",
     "cross_entropy",
+    "cut_at",
     "cut_layer",
     "cut_network",
     "decay",
@@ -84,7 +85,6 @@ __all__ = [
     "oracle",
     "parameter_vector",
     "per_sample_cross_entropy",
-    "prune_every",
     "published_protocol",
     "random_direction",
     "remove_bulk",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -23,7 +23,7 @@ from rmttheory.arrays import (
 )
 from rmttheory.matrices.edges import fit_edge
 from rmttheory.matrices.spikes import shrink
-from rmttheory.networks.factors import factor_layer, with_matrix
+from rmttheory.networks.factors import factor_layer, nonzero_masks, with_matrix
 from rmttheory.networks.layers import Layer
 from rmttheory.networks.network import Network, check_index
 from rmttheory.networks.pruning import Split, decompose, keep_largest, low_rank
@@ -121,6 +121,11 @@ def cut_network(
     ------
     InvalidInput
         As for `cut_layer`, if there is no such layer, it has no matrix, or for a factored mask.
+
+    Notes
+    -----
+    The budgets at which the other arms compare with what a `PruningRun` kept are
+    ``{e.layer: e.rank_after * sum(e.shape) for e in run.events}``, of its last event.
     """
     if factored and check_choice(arm, "arm", ARMS) == "mask":
         msg = "A mask has no two factors: leave out `factored`."
@@ -138,12 +143,52 @@ def cut_network(
     return replace(network, layers=tuple(layers))
 
 
+def cut_at(
+    epoch: int, arm: Arm, *, parameters: int | Mapping[int, int], rng: Any = None
+) -> Callable[[Network, int], Network | tuple[Network, dict[int, Array]] | None]:
+    """Return a ``prune=`` argument for `train` that cuts once, by `cut_network`, and keeps that size.
+
+    Layers of low rank become two factors, and zeros of a mask are held: training on changes no arm's size.
+
+    Parameters
+    ----------
+    epoch : int
+        After so many epochs.
+    arm, parameters, rng
+        As for `cut_network`.
+
+    Raises
+    ------
+    InvalidInput
+        As for `cut_network`; what depends on the network, when it is cut.
+    """
+    check_count(epoch, "epoch")
+    masked, stream = check_choice(arm, "arm", ARMS) == "mask", as_stream(rng)
+
+    def prune(network: Network, done: int) -> Network | tuple[Network, dict[int, Array]] | None:
+        if done != epoch:
+            return None
+        cut = cut_network(network, arm, parameters=parameters, factored=not masked, rng=stream)
+        return (cut, nonzero_masks(cut)) if masked else cut
+
+    return prune
+
+
 def _budgets(network: Network, parameters: int | Mapping[int, int]) -> dict[int, int]:
     if isinstance(parameters, Mapping):
         return {check_index(i, network) % len(network.layers): each for i, each in parameters.items()}
     sizes = {index: math.prod(with_matrix(network, index).weight.shape) for index in network.weighted}
     total = sum(sizes.values())
-    return {index: check_count(parameters, "parameters") * size // total for index, size in sizes.items()}
+    shares = {index: check_count(parameters, "parameters") * size // total for index, size in sizes.items()}
+    for index, share in shares.items():
+        least = sum(with_matrix(network, index).weight.shape)
+        if share < least:
+            msg = (
+                f"Of `parameters`, {parameters}, layer {index} gets {share}, but a rank of 1 takes {least}: "
+            )
+            msg += "give layers their own."
+            raise InvalidInput(msg)
+    return shares
 
 
 def _shuffled(U: Array, s: Array, V: Array, stream: Stream) -> tuple[Array, Array, Array]:

@@ -102,3 +102,13 @@ def layer_parameters(layer: Layer) -> int:
         return count
     xp = namespace(W)
     return count + int(scalar(xp.sum(xp.astype(W != 0, xp.int64))))
+
+
+def nonzero_masks(network: Network) -> dict[int, Array]:
+    """Return for each matrix ones where it is not 0, by the index of its layer."""
+    return {index: nonzero_mask(with_matrix(network, index).weight) for index in network.weighted}
+
+
+def nonzero_mask(W: Array) -> Array:
+    """Ones where ``W`` is not 0, in its dtype."""
+    return namespace(W).astype(W != 0, W.dtype)

@@ -7,7 +7,6 @@ corrects them for the noise; a *mask* keeps single entries.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,7 +25,6 @@ from rmttheory.arrays import (
 from rmttheory.matrices.edges import EdgeEstimate, fit_edge
 from rmttheory.matrices.ensembles import Draw
 from rmttheory.matrices.spikes import bulk_edge, shrink
-from rmttheory.networks.network import Network
 
 Method = Literal["bema", "bema-gamma", "fit", "median"]
 """How `fit_edge` may fit."""
@@ -191,34 +189,6 @@ def oracle(draw: Draw) -> Split:
         edge=None,
         parameters=_factored(draw.S.shape, rank),
     )
-
-
-def prune_every(period: int) -> Callable[[Network, int], Network | None]:
-    """Return a ``prune=`` argument for `train`: remove the bulk of every matrix but the last.
-
-    The edge of a layer is fitted when it is first pruned, and used again later: a truncated layer has no bulk
-    left to fit. The last layer is left alone: cut below the number of classes, it could not tell them apart.
-
-    Parameters
-    ----------
-    period : int
-        Prune after every so many epochs.
-    """
-    check_count(period, "period")
-    edges: dict[int, float | None] = {}
-
-    def prune(network: Network, epoch: int) -> Network | None:
-        if epoch % period:
-            return None
-        if epoch == period:  # a new run
-            edges.clear()
-        for index in network.weighted[:-1]:
-            split = remove_bulk(network.layers[index].weight, edges.get(index))
-            edges[index] = split.edge
-            network = network.replace(index, split.kept)
-        return network
-
-    return prune
 
 
 def decompose(W: Array) -> tuple[Array, Array, Array]:

@@ -20,11 +20,14 @@ import numpy as np
 
 from rmttheory.arrays import Array, HostArray, InvalidInput, check_count, namespace, to_host
 from rmttheory.networks.bulks import PublishedEdge
-from rmttheory.networks.factors import Form, layer_parameters, two_layers
+from rmttheory.networks.factors import Form, layer_parameters, nonzero_mask, two_layers
 from rmttheory.networks.layers import Layer, Linear
 from rmttheory.networks.network import Network
 from rmttheory.networks.pruning import decompose, keep_largest, low_rank
 from rmttheory.networks.schedules import PruningSchedule
+
+_PASSED = "The bulk passes for noise."
+_REFUSED = "The bulk is not that of noise."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +96,7 @@ class _Finding:
     """The edge to cut at, if any; with the fit, if there was one now."""
 
     edge: float | None
+    edge_epoch: int | None
     accepted: bool
     reason: str
     misfit: float | None = None
@@ -122,6 +126,7 @@ class PruningRun:
     def state(self) -> dict[str, Any]:
         """Return all that the run knows, as plain values for JSON; see `restore`."""
         return {
+            "schedule": self.schedule.to_dict(),
             "epoch": self._epoch,
             "layers": [asdict(memory) for memory in self._memory],
             "events": [event.to_dict() for event in self._events],
@@ -133,15 +138,22 @@ class PruningRun:
         Raises
         ------
         InvalidInput
-            If it is something else.
+            If it is something else, or of another schedule.
         """
         try:
+            schedule = dict(state["schedule"])
             epoch = check_count(state["epoch"], "epoch", low=0)
             memory = [_Memory(**layer) for layer in state["layers"]]
             events = [PruningEvent(**{**event, "shape": tuple(event["shape"])}) for event in state["events"]]
         except (TypeError, KeyError, ValueError) as error:
             msg = f"`state` must be what `PruningRun.state` returned, but {error!r} is wrong with it."
             raise InvalidInput(msg) from None
+        for name, value in self.schedule.to_dict().items():
+            if schedule.get(name) != value:
+                msg = (
+                    f"`state` is of a schedule with {name} {schedule.get(name)!r}, where this has {value!r}."
+                )
+                raise InvalidInput(msg)
         self._epoch, self._memory, self._events = epoch, memory, events
 
     def __call__(self, network: Network, epoch: int) -> Network | tuple[Network, dict[int, Array]] | None:
@@ -179,7 +191,7 @@ class PruningRun:
         for index, part in enumerate(parts):
             for layer in after.get(index, part):
                 if self.schedule.hold and index in after:
-                    masks[len(layers)] = _mask(layer)
+                    masks[len(layers)] = nonzero_mask(layer.weight)
                 layers.append(layer)
         pruned = replace(network, layers=tuple(layers))
         return (pruned, masks) if masks else pruned
@@ -216,9 +228,8 @@ class PruningRun:
         rank = target = _rank(values, shape)
         action: Literal["none", "truncated", "factored"] = "none"
         if above is not None and finding.accepted and plan.removes:
-            target = min(
-                rank, max(self._least(n if is_last else None), above + _kept(share, len(values) - above))
-            )
+            wanted = above + _kept(share, len(values) - above)
+            target = min(rank, max(wanted, self._least(n if is_last else None)))
             if plan.factor and len(form) == 1 and 0 < target * (n + m) < n * m:
                 action, after = "factored", two_layers(form, U, s, V, target)
             elif target < rank and len(form) == 2:
@@ -238,7 +249,7 @@ class PruningRun:
                 action=action,
                 reason=finding.reason,
                 edge=finding.edge,
-                edge_epoch=memory.edge_epoch,
+                edge_epoch=finding.edge_epoch,
                 misfit=finding.misfit,
                 p_value=finding.p_value,
                 share=share,
@@ -255,7 +266,7 @@ class PruningRun:
         """Fit the spectrum if it can be fitted, see the head of this module; otherwise take the last edge."""
         rule, p = self.schedule.edge, len(values)
         removed = 0 if memory.kept is None else p - memory.kept
-        if isinstance(rule, PublishedEdge) or removed <= rule.alpha * p - 0.5 or removed == 0:
+        if isinstance(rule, PublishedEdge) or removed <= max(0.0, rule.alpha * p - 0.5):
             try:
                 reading = rule.read(values, shape)
             except InvalidInput as error:
@@ -265,20 +276,18 @@ class PruningRun:
                     memory.edge, memory.edge_epoch = reading.edge, epoch
                 return _Finding(
                     edge=reading.edge,
+                    edge_epoch=epoch,
                     accepted=reading.accepted,
-                    reason="The bulk passes for noise."
-                    if reading.accepted
-                    else "The bulk is not that of noise.",
+                    reason=_PASSED if reading.accepted else _REFUSED,
                     misfit=reading.misfit,
                     p_value=reading.p_value,
                 )
         else:
             why = f"{removed} of {p} values were removed, and what grew back is no bulk to fit."
-        if memory.edge is None:
-            return _Finding(edge=None, accepted=False, reason=why)
-        return _Finding(
-            edge=memory.edge, accepted=True, reason=f"{why} The edge is that of epoch {memory.edge_epoch}."
-        )
+        if memory.edge is not None:
+            why += f" The edge is that of epoch {memory.edge_epoch}."
+        known = memory.edge is not None
+        return _Finding(edge=memory.edge, edge_epoch=memory.edge_epoch, accepted=known, reason=why)
 
     def _least(self, classes: int | None) -> int:
         least, last = self.schedule.at_least, self.schedule.last_at_least
@@ -311,9 +320,3 @@ def _sparser(layer: Linear, small: float, sparsity: float) -> Linear:
         W = keep_largest(W, 1 - sparsity).kept
     xp = namespace(W)
     return replace(layer, weight=xp.where(xp.abs(W) > small, W, xp.zeros_like(W)))
-
-
-def _mask(layer: Layer) -> Array:
-    """Ones where the matrix is not 0."""
-    xp, W = namespace(layer.weight), layer.weight
-    return xp.astype(W != 0, W.dtype)

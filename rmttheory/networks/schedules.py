@@ -129,7 +129,11 @@ class PruningSchedule:
         return replace(self, removes=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; a callable ``keep`` by its text."""
-        plain = asdict(replace(self, keep=0.0))
-        keep = repr(self.keep) if callable(self.keep) else self.keep
-        return plain | {"keep": keep, "edge": {"rule": type(self.edge).__name__, **asdict(self.edge)}}
+        """Return plain values for JSON; a callable ``keep`` by its text or name."""
+        keep = getattr(self.keep, "__qualname__", repr(self.keep)) if callable(self.keep) else self.keep
+        return asdict(replace(self, keep=0.0)) | {
+            "keep": keep,
+            "edge": {"rule": type(self.edge).__name__, **asdict(self.edge)},
+            "epochs": list(self.epochs),
+            "layers": None if self.layers is None else list(self.layers),
+        }

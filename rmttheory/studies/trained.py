@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from rmttheory.arrays import Placement, Stream
-from rmttheory.networks import Epoch, Network, Trained, decay, initial_network, load_dataset, prune_every
+from rmttheory.networks import (
+    Epoch,
+    FittedEdge,
+    PruningRun,
+    PruningSchedule,
+    Trained,
+    decay,
+    initial_network,
+    load_dataset,
+)
 from rmttheory.networks import train as train_from
 from rmttheory.studies.pool import Task
 from rmttheory.theorem.trained.examination import examine
@@ -99,11 +108,12 @@ def train_network(
         say(images.describe())
     stream = Stream(seed, placement=Placement(dtype="float32")).child("trained network")
     sizes = (images.train_x.shape[1], *hidden, images.classes)
-    cut = prune_every(1)
-
-    def pruned(network: Network, epoch: int) -> Network | None:
-        return cut(network, epoch) if epoch % PRUNED_EVERY == 0 or epoch == epochs else None
-
+    plan = PruningSchedule(
+        every=PRUNED_EVERY,
+        epochs=(epochs,),
+        layers=tuple(range(len(hidden))),
+        edge=FittedEdge(gate=0),
+    )
     return train_from(
         initial_network(sizes, stream=stream.child("initial"), bias=False),
         images,
@@ -113,7 +123,7 @@ def train_network(
         l2=l2,
         schedule=decay(0.96),
         rng=stream.child("order"),
-        prune=pruned if prune else None,
+        prune=PruningRun(plan) if prune else None,
         progress=(lambda epoch: say(_line(epoch))) if say else None,
     )
 

@@ -332,6 +332,7 @@ CASES: dict[str, Case] = {
     "networks.cut_network": Case(
         lambda p: networks.cut_network(_network(p), "mask", parameters=42), slack=FORWARD
     ),
+    "networks.cut_at": Case(lambda p: networks.cut_at(1, "mask", parameters=42)(_network(p), 1)),
     # The fit happens on the host: values are off by what `SPECTRAL` allows, an edge by their mean.
     "networks.FittedEdge.read": Case(
         lambda p: networks.FittedEdge().read(p.put(VALUES), (12, 5)), slack=10 * SPECTRAL
@@ -465,7 +466,7 @@ HOST_ONLY = {
     "arguments that are no arrays": """
         arrays.check_choice arrays.check_count arrays.check_interval arrays.check_shape
         arrays.as_stream arrays.find_placement arrays.Stream.child arrays.Stream.at arrays.Stream.generator
-        matrices.parse_noise networks.decay networks.prune_every networks.load_dataset
+        matrices.parse_noise networks.decay networks.load_dataset
         networks.Network.save networks.Network.load networks.Network.from_arrays networks.Dataset.describe
         networks.best_accuracy networks.published_protocol networks.Protocol.arguments networks.Protocol.rates
         networks.Protocol.events networks.Fading.__call__ networks.PruningSchedule.due

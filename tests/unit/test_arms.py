@@ -3,8 +3,9 @@ import pytest
 
 from rmttheory.arrays import InvalidInput, Placement, Stream, to_host
 from rmttheory.matrices import Spiked, fit_edge, shrink
-from rmttheory.networks.arms import ARMS, cut_layer, cut_network
+from rmttheory.networks.arms import ARMS, cut_at, cut_layer, cut_network
 from rmttheory.networks.bulks import FittedEdge
+from rmttheory.networks.datasets import Dataset
 from rmttheory.networks.factors import factor_layer, factor_network, stored_parameters
 from rmttheory.networks.images import Conv2d
 from rmttheory.networks.initial import convolutional_network, initial_network
@@ -12,6 +13,7 @@ from rmttheory.networks.layers import Dense
 from rmttheory.networks.network import Network
 from rmttheory.networks.pruning_runs import PruningRun
 from rmttheory.networks.schedules import PruningSchedule
+from rmttheory.networks.training import train
 
 SHAPE = (50, 40)
 DRAW = Spiked(SHAPE, (5.0, 4.0)).sample(rng=3)
@@ -149,6 +151,18 @@ def test_layers_may_have_budgets_of_their_own():
     assert cut.layers[1].bias is NETWORK.layers[1].bias
 
 
+@pytest.mark.parametrize("arm", [arm for arm in ARMS if arm != "shrunk"])
+def test_training_on_changes_no_size(arm):
+    """2000, 1500 and 300 numbers at 1900, as above, and 90 biases."""
+    labels = np.arange(60) % 10
+    x = Stream(6).normal((60, 40)).astype(np.float32)
+    facts = {"name": "toy", "source": "this test", "licence": "none", "classes": 10}
+    data = Dataset(train_x=x, train_y=labels, test_x=x, test_y=labels, **facts)
+    trained = train(NETWORK, data, epochs=4, prune=cut_at(2, arm, parameters=1900, rng=1), rng=1)
+    assert [epoch.pruned for epoch in trained.history] == [False, True, False, False]
+    assert stored_parameters(trained.network) == 1830 + 90
+
+
 @pytest.mark.parametrize("arm", ARMS)
 def test_they_are_the_same_elsewhere(arm, require):
     require("torch")
@@ -170,6 +184,9 @@ def test_they_are_the_same_elsewhere(arm, require):
         (lambda: cut_network(NETWORK, "mask", parameters=1900, factored=True), "A mask has no two factors"),
         (lambda: cut_network(NETWORK, "mask", parameters={3: 100}), "one of the 3 layers"),
         (lambda: cut_network(NETWORK, "mask", parameters=0), "`parameters`"),
+        (lambda: cut_network(NETWORK, "mask", parameters=400), "layer 2 gets 31, but a rank of 1 takes 40"),
+        (lambda: cut_at(0, "mask", parameters=400), "`epoch`"),
+        (lambda: cut_at(1, "best", parameters=400), "Unknown arm"),
         (lambda: factor_layer(Dense(W), 0), "`rank`"),
         (lambda: factor_layer(Dense(W), 41), "at most 40"),
         (lambda: factor_network(NETWORK, 3, 1), "one of the 3 layers"),

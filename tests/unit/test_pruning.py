@@ -5,9 +5,7 @@ from rmttheory.arrays import InvalidInput, Placement, Stream, to_host
 from rmttheory.matrices.edges import fit_edge
 from rmttheory.matrices.ensembles import Spiked
 from rmttheory.matrices.spikes import bulk_edge, shrink
-from rmttheory.networks.initial import initial_network
-from rmttheory.networks.network import Network
-from rmttheory.networks.pruning import keep_largest, oracle, prune_every, remove_bulk, shrink_bulk
+from rmttheory.networks.pruning import keep_largest, oracle, remove_bulk, shrink_bulk
 
 SHAPE = (120, 80)
 DRAW = Spiked(shape=SHAPE, spikes=(4.0, 3.0)).sample(rng=1)
@@ -159,39 +157,8 @@ def test_a_fitted_edge_and_all_else_are_the_same_in_single_precision_elsewhere(w
         (lambda: shrink_bulk(DRAW.W, edge=0.0), "`edge` must be a number > 0"),
         (lambda: shrink_bulk(DRAW.W, edge=1.0, loss="frob"), "frobenius"),
         (lambda: keep_largest(DRAW.W, 1.5), "`fraction` must be"),
-        (lambda: prune_every(0), "`period` must be"),
     ],
 )
 def test_bad_arguments_are_refused(call, words):
     with pytest.raises(InvalidInput, match=words):
         call()
-
-
-# networks
-
-
-def test_pruning_on_the_way_takes_hidden_layers_on_its_epochs_and_spares_the_last():
-    network = initial_network((60, 80, 70, 10), stream=Stream(0))
-    prune = prune_every(3)
-    assert [prune(network, epoch) is None for epoch in range(1, 7)] == [True, True, False, True, True, False]
-    pruned = prune(network, 3)
-    assert isinstance(pruned, Network)
-    for old, new in zip(network.layers[:-1], pruned.layers[:-1]):
-        np.testing.assert_array_equal(new.weight, remove_bulk(old.weight).kept)
-        assert new.bias is old.bias
-    assert pruned.layers[-1] is network.layers[-1]
-
-
-def test_a_truncated_layer_is_cut_at_its_first_edge_again_and_a_new_run_fits_afresh():
-    """Between prunings a weak spike grows below the first edge, on weak noise: a new fit would keep it."""
-    draw = Spiked(shape=(70, 80), spikes=(6.0, 5.0)).sample(rng=2)
-    network = initial_network((60, 80, 70, 10), stream=Stream(0)).replace(1, draw.W)
-    prune = prune_every(2)
-    once = prune(network, 2)
-    weak = np.outer(np.ones(70), np.ones(80)) / np.sqrt(70 * 80)
-    grown = once.layers[1].weight + weak + 0.05 * draw.R
-    again = prune(once.replace(1, grown), 4).layers[1].weight
-    assert np.linalg.matrix_rank(again, tol=1e-9) == 2
-    assert remove_bulk(grown).rank == 3
-    afresh = prune(network.replace(1, 0.1 * draw.W), 2).layers[1].weight
-    np.testing.assert_allclose(afresh, 0.1 * once.layers[1].weight, rtol=0, atol=1e-12)

@@ -106,6 +106,11 @@ def test_a_bulk_that_is_no_noise_is_left_alone():
     assert (events[0].action, events[0].reason) == ("none", "The bulk is not that of noise.")
     assert pruned.layers[0] is network.layers[0]
     assert ranks(pruned) == [60, 2, 10]
+    # after an edge was accepted, the one that is refused is told with its own epoch
+    run = PruningRun(PruningSchedule(every=1, edge=SHARP, layers=(0,), keep=0.9))
+    run(planted(), 1)
+    run(network, 2)
+    assert [(event.edge_epoch, event.action) for event in run.events] == [(1, "truncated"), (2, "none")]
     open_gate, _ = once(network, PruningSchedule(every=1, edge=OPEN))
     assert ranks(open_gate)[0] < 60
 
@@ -313,13 +318,15 @@ def test_bad_runs_are_refused():
         run(network, 2)
     with pytest.raises(InvalidInput, match=r"keep\(epoch\)"):
         once(network, PruningSchedule(every=1, keep=lambda _: 2.0))
-    for state in (
-        {},
-        {"epoch": -1, "layers": [], "events": []},
-        {"epoch": 1, "layers": [{}, 3], "events": []},
-    ):
+    good = run.state()
+    for bad in ({"epoch": -1}, {"layers": [{}, 3]}, {"events": [{}]}, {"schedule": 1}):
         with pytest.raises(InvalidInput, match=r"what `PruningRun.state` returned"):
-            run.restore(state)
+            run.restore(good | bad)
+    with pytest.raises(InvalidInput, match=r"what `PruningRun.state` returned"):
+        run.restore({})
+    with pytest.raises(InvalidInput, match=r"with keep 0\.0, where this has 0\.5"):
+        PruningRun(replace(run.schedule, keep=0.5)).restore(good)
+    assert run.state() == good
     with pytest.raises(InvalidInput, match="`span`"):
         Fading(span=0)
     with pytest.raises(InvalidInput, match="`start`"):
