@@ -222,6 +222,7 @@ def claims(as_json: bool) -> int:
     "--g", type=float, default=1.0, show_default=True, help="Noise level: entries have variance g/n."
 )
 @click.option("--dense", is_flag=True, help=DENSE)
+@click.option("--device", default="cpu", show_default=True, help="Where it is computed: cpu or cuda.")
 @click.option("--out", metavar="FILE", help="Figure to write: .png, .pdf or .svg.")
 @_shared
 def spectrum(
@@ -230,6 +231,7 @@ def spectrum(
     noise: str,
     g: float,
     dense: bool,
+    device: str,
     out: str | None,
     seed: int,
     as_json: bool,
@@ -246,7 +248,14 @@ def spectrum(
     target = check_target(out, FIGURES) if out else None
     with one_blas_thread(), watching(quiet=quiet) as watcher:
         study = study_spectrum(
-            size, spikes=strengths, noise=noise, g=g, seed=seed, dense=dense, watcher=watcher
+            size,
+            spikes=strengths,
+            noise=noise,
+            g=g,
+            seed=seed,
+            dense=dense,
+            device=device,
+            watcher=watcher,
         )
     if as_json:
         click.echo(json.dumps(study.to_dict(), indent=1))
@@ -375,6 +384,27 @@ def train(
     elif not quiet:
         click.echo(f"Test accuracy {100 * last.test_accuracy:.1f} %. Saved as {target}.")
     return 0
+
+
+@app.command(
+    epilog="Exit status: 0 all right, 1 some check failed, 2 bad input.",
+    short_help="Check and time what a device computes.",
+)
+@click.option("--device", help="cpu or cuda; a GPU if there is one, if omitted.")
+@_shared
+def selftest(device: str | None, seed: int, as_json: bool, quiet: bool) -> int:
+    """Check what this machine's device computes and time it, in a form to paste into a report of a fault."""
+    from rmttheory.studies.pool import one_blas_thread
+    from rmttheory.studies.selftest import self_test, self_test_lines
+    from rmttheory.studies.terminal import watching
+
+    with one_blas_thread(), watching(quiet=quiet) as watcher:
+        result = self_test(device, seed=seed, watcher=watcher)
+    if as_json:
+        click.echo(json.dumps(result.to_dict(), indent=1))
+    elif not quiet:
+        click.echo("\n".join(self_test_lines(result)))
+    return int(not result.passed)
 
 
 def _replay(path: str, *, as_json: bool, quiet: bool) -> int:

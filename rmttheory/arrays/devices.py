@@ -40,7 +40,7 @@ def find_placement(device: str = "cpu", *, dtype: str = "float64") -> Placement:
     placement = Placement("cupy", dtype=dtype)
     _ = placement.namespace  # says what to install
     if not _cupy().is_available():
-        msg = "No NVIDIA GPU with a driver was found on this machine; `--device cpu` needs none."
+        msg = "No NVIDIA GPU with a driver was found on this machine; device 'cpu' needs none."
         raise Unavailable(msg)
     return placement
 

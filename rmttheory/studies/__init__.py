@@ -5,6 +5,7 @@ from rmttheory.studies.edge import EdgeStudy, study_edge
 from rmttheory.studies.grid import Job, plan, plan_controls
 from rmttheory.studies.records import Replayed, Run, replay_file
 from rmttheory.studies.runner import Watcher, Work, run
+from rmttheory.studies.selftest import SelfTest, self_test
 from rmttheory.studies.spectrum import SpectrumStudy, study_spectrum
 from rmttheory.studies.trained import NetworkStudy, train_network
 from rmttheory.studies.verification import Verification, verify_controls, verify_suite
@@ -16,6 +17,7 @@ __all__ = [
     "NetworkStudy",
     "Replayed",
     "Run",
+    "SelfTest",
     "SpectrumStudy",
     "Verification",
     "Watcher",
@@ -24,6 +26,7 @@ __all__ = [
     "plan_controls",
     "replay_file",
     "run",
+    "self_test",
     "study_edge",
     "study_spectrum",
     "train_network",

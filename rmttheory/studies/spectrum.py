@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rmttheory.arrays import HostArray, InvalidInput, Stream, check_shape
+from rmttheory.arrays import HostArray, InvalidInput, Stream, check_shape, find_placement
 from rmttheory.matrices import (
     EdgeEstimate,
     Gaussian,
@@ -89,6 +89,7 @@ def study_spectrum(
     g: float = 1.0,
     seed: int = 0,
     dense: bool = False,
+    device: str = "cpu",
     watcher: Watcher | None = None,
 ) -> SpectrumStudy:
     """Draw one layer and fit its bulk.
@@ -106,6 +107,9 @@ def study_spectrum(
     seed : int
     dense : bool
         Draw the layer in full, also where its noise is Gaussian and its law is known without the matrix.
+    device : {"cpu", "cuda"}
+        Where layers drawn in full are drawn and decomposed, and bidiagonals solved. Normal numbers of a GPU
+        are others of the same law (`Stream.portable`).
     watcher : Watcher, optional
         Told how long it takes, if that is long.
 
@@ -114,7 +118,10 @@ def study_spectrum(
     InvalidInput
         If an argument is out of range, the layer has to be drawn in full and does not fit into memory, or
         its spectrum would take more than a day.
+    Unavailable
+        If ``device`` is a GPU that is not there.
     """
+    placement = find_placement(device)
     n, m = check_shape(shape)
     model = Spiked((n, m), spikes=tuple(spikes), noise=noise, g=g)
     band = isinstance(model.noise, Gaussian) and not dense
@@ -123,7 +130,8 @@ def study_spectrum(
     else:
         _check_memory(n, m)
     path: Literal["band", "dense"] = "band" if band else "dense"
-    values = model.singular_values(Stream(seed).child("spectrum"), method=path)[0]
+    stream = Stream(seed, placement=placement, portable=device != "cpu").child("spectrum")
+    values = model.singular_values(stream, method=path)[0]
     estimate = fit_edge(values, (n, m))
     below = values[values <= estimate.edge]
     return SpectrumStudy(
