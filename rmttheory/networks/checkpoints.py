@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rmttheory.arrays import Array, InvalidInput, device, like, namespace, to_host
+from rmttheory.arrays import Array, HostArray, InvalidInput, device, like, namespace, to_host
 from rmttheory.networks.files import read_arrays, write_arrays
 from rmttheory.networks.network import Network
 from rmttheory.networks.optimisers import Memories, Optimiser, at_rest
@@ -73,22 +73,9 @@ def read_state(
     arrays, texts = read_arrays(path)
     try:
         facts, remembered = json.loads(texts["facts"]), json.loads(texts["prune"])
-        own = {name: array for name, array in arrays.items() if name.startswith("layers.")}
-        network = Network.from_arrays(own, {"layers": texts["layers"]})
-        here = network.mapped(lambda x: written(like(x, beside)))
-        memories = at_rest(here, optimiser)
-        for i, named in enumerate(memories):
-            for name, moments in named.items():
-                moments.steps = int(facts["steps"][i][name])
-                for k, array in enumerate(moments.arrays):
-                    array[...] = like(arrays[f"moments.{i}.{name}.{k}"], beside)
-        masks = {
-            int(name.removeprefix("mask.")): like(array, beside)
-            for name, array in arrays.items()
-            if name.startswith("mask.")
-        }
-        state = State(here, memories, masks, list(facts["history"]))
-        other = dict(facts["run"])
+        wrote = dict(facts["run"])
+        if not (differing := sorted(key for key in run if wrote.get(key) != run[key])):
+            state = _state(arrays, texts, facts, beside, optimiser)
     except (
         KeyError,
         TypeError,
@@ -101,13 +88,32 @@ def read_state(
         reason = f"it has no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         msg = f"{path} is not a checkpoint of `train`: {reason}."
         raise InvalidInput(msg) from None
-    if differing := sorted(key for key in run if other.get(key) != run[key]):
+    if differing:
         key = differing[0]
-        msg = f"{path} is a checkpoint of another run: its {key} is {other.get(key)!r}, not {run[key]!r}."
+        msg = f"{path} is a checkpoint of another run: its {key} is {wrote.get(key)!r}, not {run[key]!r}."
         raise InvalidInput(msg)
     if hasattr(prune, "restore"):
         prune.restore(remembered)
-    return state, other
+    return state, wrote
+
+
+def _state(
+    arrays: dict[str, HostArray], texts: dict[str, str], facts: Any, beside: Array, optimiser: Optimiser
+) -> State:
+    own = {name: array for name, array in arrays.items() if name.startswith("layers.")}
+    network = Network.from_arrays(own, {"layers": texts["layers"]}).mapped(lambda x: written(like(x, beside)))
+    memories = at_rest(network, optimiser)
+    for i, named in enumerate(memories):
+        for name, moments in named.items():
+            moments.steps = int(facts["steps"][i][name])
+            for k, array in enumerate(moments.arrays):
+                array[...] = like(arrays[f"moments.{i}.{name}.{k}"], beside)
+    masks = {
+        int(name.removeprefix("mask.")): like(array, beside)
+        for name, array in arrays.items()
+        if name.startswith("mask.")
+    }
+    return State(network, memories, masks, list(facts["history"]))
 
 
 def written(x: Array) -> Array:

@@ -85,7 +85,8 @@ class Conv2d(Linear):
     kernel : int or pair of int
         Height and width.
     stride, padding : int or pair of int
-        Steps between windows, and how many zeros are set around each side of an image.
+        Steps between windows, and how many zeros are set around each side of an image: fewer than the kernel
+        is wide, so that every window sees a part of it.
 
     Raises
     ------
@@ -279,6 +280,9 @@ def _settle(layer: Conv2d | MaxPool2d, *, padding: Pair | None) -> None:
         settled["padding"] = padding
     for name, value in settled.items():
         object.__setattr__(layer, name, value)
+    if padding is not None and (padding[0] >= kernel[0] or padding[1] >= kernel[1]):
+        msg = f"`padding` must be smaller than the kernel, {kernel[0]} x {kernel[1]}, not {padding!r}."
+        raise InvalidInput(msg)
     if min(Windows(image, kernel, stride, padding or (0, 0)).places) < 1:
         sides = [f"{size + 2 * pad}" for size, pad in zip(image[1:], padding or (0, 0))]
         msg = (

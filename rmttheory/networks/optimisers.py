@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Any, ClassVar
 
 from rmttheory.arrays import Array, check_interval, namespace
+from rmttheory.networks.gradients import blocks
 from rmttheory.networks.network import Network
 
 
@@ -46,11 +47,11 @@ class SGD:
 
     def step(self, p: Array, gradient: Array, moments: Moments, *, rate: float) -> None:
         """Write the next ``p`` and its moments in place; ``gradient`` is written to as well."""
-        (v,) = moments.arrays
-        gradient *= rate
-        v *= self.momentum
-        v -= gradient
-        p += v
+        for part, slope, v in blocks(p, gradient, *moments.arrays):
+            slope *= rate
+            v *= self.momentum
+            v -= slope
+            part += v
 
 
 @dataclass(frozen=True)
@@ -95,19 +96,19 @@ class Adam:
 
     def step(self, p: Array, gradient: Array, moments: Moments, *, rate: float) -> None:
         """Write the next ``p`` and its moments in place; ``gradient`` is written to as well."""
-        m, v = moments.arrays
         moments.steps += 1
         first, second = 1.0 - self.beta1**moments.steps, 1.0 - self.beta2**moments.steps
-        m *= self.beta1
-        m += (1.0 - self.beta1) * gradient
-        gradient *= gradient
-        gradient *= 1.0 - self.beta2
-        v *= self.beta2
-        v += gradient
-        size = namespace(v).sqrt(v)
-        size *= 1.0 / math.sqrt(second)
-        size += self.epsilon
-        p -= (rate / first) * m / size
+        for part, slope, m, v in blocks(p, gradient, *moments.arrays):
+            m *= self.beta1
+            m += (1.0 - self.beta1) * slope
+            slope *= slope
+            slope *= 1.0 - self.beta2
+            v *= self.beta2
+            v += slope
+            size = namespace(v).sqrt(v)
+            size *= 1.0 / math.sqrt(second)
+            size += self.epsilon
+            part -= (rate / first) * m / size
 
 
 Optimiser = SGD | Adam

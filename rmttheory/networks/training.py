@@ -302,11 +302,12 @@ def _finite(network: Network) -> bool:
     )
 
 
-def _go_on(
-    state: State, pruned: Network | tuple[Network, Mapping[int, Array]], optimiser: Optimiser, *, reset: bool
-) -> None:
+def _go_on(state: State, pruned: Any, optimiser: Optimiser, *, reset: bool) -> None:
     """Go on with what ``prune`` returned."""
     network, masks = pruned if isinstance(pruned, tuple) else (pruned, {})
+    if not isinstance(network, Network):
+        msg = f"`prune` must return a network, one and its masks, or None, not {type(network).__name__}."
+        raise InvalidInput(msg)
     old, like = state.network, state.network.first_array
     if (network.sizes[0], network.sizes[-1]) != (old.sizes[0], old.sizes[-1]):
         msg = (

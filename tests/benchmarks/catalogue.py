@@ -12,12 +12,13 @@ from typing import Any
 import edges
 import laws
 import spectra
+import steps
 import trials
 from memory import peak_mib
 from scikit_rmt import Interpreter, Remote
 from timing import Bench
 
-PARTS = (spectra, edges, laws, trials)
+PARTS = (spectra, edges, laws, trials, steps)
 BENCHES = {bench.name: bench for part in PARTS for bench in part.BENCHES}
 GROWTHS = {f"growth-{task.name}": task for part in PARTS for task in getattr(part, "GROWTHS", ())}
 
