@@ -34,6 +34,7 @@ from rmttheory.networks.synthetic import (
     taught,
 )
 from rmttheory.networks.training import Epoch, Trained, decay, train
+from rmttheory.networks.weights import Weights, open_weights
 
 __all__ = [
     "ARMS",
@@ -63,6 +64,7 @@ __all__ = [
     "Split",
     "Taught",
     "Trained",
+    "Weights",
     "accuracy",
     "argmax_accuracy",
     "best_accuracy",
@@ -82,6 +84,7 @@ __all__ = [
     "loss_and_gradients",
     "loss_slice",
     "margins",
+    "open_weights",
     "oracle",
     "parameter_vector",
     "per_sample_cross_entropy",

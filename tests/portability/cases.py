@@ -472,6 +472,7 @@ HOST_ONLY = {
         networks.Protocol.events networks.Fading.__call__ networks.PruningSchedule.due
         networks.PruningSchedule.share networks.PruningSchedule.control networks.PruningRun.state
         networks.PruningRun.restore
+        networks.open_weights networks.Weights.write
     """,
     "laws and formulas of host numbers": """
         matrices.bulk_edge matrices.lower_edge matrices.spike_threshold matrices.outlier matrices.overlaps
