@@ -193,6 +193,9 @@ def test_a_factored_layer_can_lose_rank_and_keeps_its_bias():
     assert once_more.layers[0].activation == "identity"
     assert [event.action for event in run.events] == ["factored", "none", "truncated"]
     assert run.events[2].parameters_after == 2 * 140 + 80
+    run.schedule = replace(run.schedule, at_least=0)
+    least = run(once_more.replace(1, 1e-3 * once_more.layers[1].weight), 4)
+    assert [layer.shape for layer in least.layers[:2]] == [(1, 60), (80, 1)]
 
 
 def test_the_published_rule_fits_afresh_every_time():
