@@ -19,7 +19,6 @@ from rmttheory.arrays import (
     check_vector,
     device,
     namespace,
-    scalar,
     to_host,
 )
 from rmttheory.arrays.devices import decomposes, free_memory, linear_algebra
@@ -255,16 +254,33 @@ def _by_accuracy(W: Array, k: int) -> Spectrum:
     eps = float(xp.finfo(W.dtype).eps)
     single, nearly_square = eps > _DOUBLE_EPS, min(W.shape[-2:]) > 0.9 * max(W.shape[-2:])
     if not (single and nearly_square):
-        why = "The Gram matrix keeps a third of the digits of every value."
-        found = _by_gram(W, k, why=why)
-        if found.accuracy <= eps ** (1 / 3) * scalar(xp.min(found.values)):
-            return found
+        values, errors = _gram(W, k)
+        poor = errors > eps ** (1 / 3) * to_host(values[..., -1])
+        if not np.any(poor):
+            why = "The Gram matrix keeps a third of the digits of every value."
+            return Spectrum(values=values, accuracy=float(np.max(errors)), method="gram", why=why)
+        if not np.all(poor):
+            return _with_others(W, k, values, errors, poor)
     lost = "Squaring would lose more than two thirds of the digits of the smallest value"
     if single and _has_double(W):
         return _by_gram(W, k, xp.float64, f"{lost} in single precision; double has them to spare.")
     if not decomposes(W):
         return _by_gram(W, k, why=f"{lost}, but cuSOLVER's decomposition is wrong for matrices so large.")
     return _by_svd(W, k, f"{lost}.")
+
+
+def _with_others(W: Array, k: int, values: Array, errors: HostArray, poor: HostArray) -> Spectrum:
+    """Spectra of a stack from Gram matrices, but for the few matrices that have lost too many digits so.
+
+    One square matrix in some hundred is close to singular, and CuPy decomposes a stack matrix by matrix.
+    """
+    accuracy = float(np.max(errors[~poor]))
+    for i in np.flatnonzero(poor).tolist():
+        found = _by_accuracy(W[i, :, :], k)
+        values[i, :] = found.values
+        accuracy = max(accuracy, found.accuracy)
+    why = f"Gram matrices keep a third of the digits of every value, but for {np.sum(poor)} of {len(poor)}."
+    return Spectrum(values=values, accuracy=accuracy, method="gram", why=why)
 
 
 def _by_svd(W: Array, k: int, why: str = "Asked for.") -> Spectrum:
@@ -282,17 +298,25 @@ def _by_svd(W: Array, k: int, why: str = "Asked for.") -> Spectrum:
 
 
 def _by_gram(W: Array, k: int, dtype: Any = None, why: str = "Asked for.") -> Spectrum:
+    values, errors = _gram(W, k, dtype)
+    return Spectrum(values=values, accuracy=float(np.max(errors)), method="gram", why=why)
+
+
+def _gram(W: Array, k: int, dtype: Any = None) -> tuple[Array, HostArray]:
+    """Values from the Gram matrix, formed in ``dtype``, and the error of the worst of each matrix."""
     xp = namespace(W)
     A, scale = within_range(xp.astype(W, dtype or W.dtype, copy=False))
     At = xp.matrix_transpose(A)
     with linear_algebra(A):
         squares = xp.flip(xp.linalg.eigvalsh(At @ A if A.shape[-2] >= A.shape[-1] else A @ At), axis=-1)
     s = xp.sqrt(xp.where(squares > 0, squares, xp.zeros_like(squares)))
-    ends = _check_energy(A, s, k)
-    error = max(_error_of_root(smallest, _backward_error(A) * largest**2) for largest, smallest in ends)
-    rounding = 0.5 * float(xp.finfo(W.dtype).eps) * max(largest for largest, _ in ends)
+    rounding, relative = 0.5 * float(xp.finfo(W.dtype).eps), _backward_error(A)
+    errors = [
+        max(_error_of_root(smallest, relative * largest**2), rounding * largest)
+        for largest, smallest in _check_energy(A, s, k)
+    ]
     values = xp.astype(s[..., :k] * (1.0 / scale), W.dtype, copy=False)
-    return Spectrum(values=values, accuracy=max(error, rounding) / scale, method="gram", why=why)
+    return values, np.asarray(errors) / scale
 
 
 def _error_of_root(s: float, shift: float) -> float:

@@ -307,6 +307,7 @@ STACKS = {
     "bulk": np.stack([Spiked((30, 60)).sample(i).W for i in range(5)]),
     "square": np.stack([Spiked((40, 40), (3.0,)).sample(i).W for i in range(4)]),
     "far apart": np.stack([Spiked((12, 9)).sample(i).W * 10.0 ** (100 * i - 200) for i in range(5)]),
+    "one singular": np.stack([*(Spiked((9, 9)).sample(i).W for i in range(4)), np.ones((9, 9))]),
     "with a zero": np.stack([np.zeros((3, 4)), np.ones((3, 4))]),
     "deficient": np.stack([SPECTRA["deficient"][1], SPECTRA["deficient"][1] * 2.0]),
 }
@@ -332,6 +333,16 @@ def test_a_stack_has_the_spectra_of_its_matrices(monkeypatch, name, dtype, metho
     assert np.max(np.abs(top.values - found.values[:, :2])) <= top.accuracy + found.accuracy
     if name == "far apart":  # a value of 1e-200 must not be lost beside one of 1e200
         np.testing.assert_allclose(found.values[0], reference[0], rtol=1e-9)
+
+
+def test_only_what_lost_its_digits_is_decomposed(monkeypatch):
+    decomposed = []
+    by_svd = spectra._by_svd
+    monkeypatch.setattr(spectra, "_by_svd", lambda W, *rest: decomposed.append(W.shape) or by_svd(W, *rest))
+    found = spectrum(STACKS["one singular"])
+    assert decomposed == [(9, 9)]
+    assert found.why.endswith("but for 1 of 5.")
+    assert found.accuracy < 1e-12  # and not what squaring a singular matrix leaves
 
 
 def test_a_stack_is_taken_one_by_one_by_no_krylov():
