@@ -35,7 +35,7 @@ def computed(module, cells):
     return summary, results
 
 
-SCRIPTS = ("noise_on_weights", "outer_scale")
+SCRIPTS = ("noise_on_weights", "outer_scale", "penalties_and_pruning")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -84,3 +84,16 @@ def test_noise_on_weights():
             one["added"] *= 1.5
     broken = module.summarise(cells, results)
     assert not next(row for row in broken.rows if row.quantity == law.quantity).agrees
+
+
+def test_penalties_and_pruning():
+    module = script("penalties_and_pruning")
+    given = {"data": ["fashion-mnist-3000:150+50"], "n": [12], "epochs": [5], "rate": [0.01], "batch": [50]}
+    cells = module.cells(seed=[0, 1], **given)
+    summary, results = computed(module, cells)
+    by_name = {(c["protocol"], c["arm"], c["seed"]): r for c, r in zip(cells, results)}
+    control = by_name["published", "neither", 0]["history"]
+    assert control[0] == control[1] == control[2]  # it is not trained before its optimiser is first rebuilt
+    assert module.protocol(cells[-1] | {"protocol": "published"}).rates("control") == (0, 0, 0, 0.01, 0.01)
+    assert by_name["equal", "MP", 0]["parameters"] < by_name["equal", "neither", 0]["parameters"]
+    assert len(summary.rows) == 1 + 2 * 5 + 2 * 2 + 1
