@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from rmttheory.arrays import Array, InvalidInput, Stream, check_count, device, namespace
 from rmttheory.networks.layers import Layer, Linear, Memory
+
+_SEEN = 2**18
+"""Numbers that windows see at once on the host: they fit in the cache of a core."""
 
 Pair = tuple[int, int]
 """Along the height and along the width."""
@@ -44,6 +50,17 @@ class Windows:
                 yield images[
                     :, :, i : i + down * (rows - 1) + 1 : down, j : j + right * (columns - 1) + 1 : right
                 ]
+
+    def samples(self, x: Array) -> Iterator[slice]:
+        """Yield so many samples of ``x`` at once that what all windows see stays in the cache.
+
+        Where ``x`` is not on the host these are all of them.
+        """
+        count = x.shape[0]
+        if isinstance(x, np.ndarray):
+            count = max(1, _SEEN // (math.prod(self.kernel) * self.image[0] * math.prod(self.places)))
+        for start in range(0, x.shape[0], count):
+            yield slice(start, start + count)
 
     def padded(self, x: Array) -> Array:
         """Return rows as images with zeros around them."""
@@ -125,26 +142,36 @@ class Conv2d(Linear):
 
     def linear(self, x: Array) -> Array:
         """Return the rows before the activation, bias included."""
-        z = self.weight @ self._columns(x)
-        if self.bias is not None:
-            z += self.bias[:, None]
-        return namespace(z).reshape(z, (x.shape[0], -1))
+        xp, windows = namespace(x), self.windows
+        z = xp.empty((x.shape[0], self.shape[0]), dtype=x.dtype, device=device(x))
+        for some in windows.samples(x):
+            part = self.weight @ self._columns(x[some, :])
+            if self.bias is not None:
+                part += self.bias[:, None]
+            z[some, :] = xp.reshape(part, (part.shape[0], -1))
+        return z
 
     def pull(self, delta: Array) -> Array:
         """Return the gradient in the inputs, from that in `linear`."""
-        windows = self.windows
-        columns = namespace(delta).reshape(
-            self.weight.T @ self._by_channel(delta), (delta.shape[0], self.image[0], -1, *windows.places)
-        )
-        images = windows.blank(delta)
-        for k, view in enumerate(windows.views(images)):
-            view += columns[:, :, k, :, :]
-        return windows.cropped(images)
+        xp, windows = namespace(delta), self.windows
+        gradient = xp.empty((delta.shape[0], self.shape[1]), dtype=delta.dtype, device=device(delta))
+        for some in windows.samples(delta):
+            part = self._by_channel(delta[some, :])
+            columns = xp.reshape(self.weight.T @ part, (part.shape[0], self.image[0], -1, *windows.places))
+            images = windows.blank(part)
+            for k, view in enumerate(windows.views(images)):
+                view += columns[:, :, k, :, :]
+            gradient[some, :] = windows.cropped(images)
+        return gradient
 
     def weight_gradient(self, delta: Array, x: Array) -> Array:
         """Return the gradient in ``weight``, from that in `linear` and the inputs."""
         xp = namespace(delta)
-        return xp.sum(self._by_channel(delta) @ xp.matrix_transpose(self._columns(x)), axis=0)
+        total = xp.zeros_like(self.weight)
+        for some in self.windows.samples(x):
+            columns = xp.matrix_transpose(self._columns(x[some, :]))
+            total += xp.sum(self._by_channel(delta[some, :]) @ columns, axis=0)
+        return total
 
     def bias_gradient(self, delta: Array) -> Array:
         """Return the gradient in ``bias``: the sum over samples and places."""
@@ -205,15 +232,18 @@ class MaxPool2d(Layer):
 
     def forward(self, x: Array, stream: Stream | None = None) -> tuple[Array, Memory]:  # noqa: ARG002
         """Return the largest entries, and which of its window each was; see `Layer.forward`."""
-        xp = namespace(x)
-        views = self.windows.views(self.windows.padded(x))
-        top = next(views)
-        winner = xp.zeros(top.shape, dtype=xp.int16, device=device(x))
-        for k, view in enumerate(views, start=1):
-            better = view > top
-            winner = xp.where(better, xp.asarray(k, dtype=xp.int16, device=device(x)), winner)
-            top = xp.where(better, view, top)
-        return xp.reshape(top, (x.shape[0], -1)), winner
+        xp, windows = namespace(x), self.windows
+        tops = xp.empty((x.shape[0], *self.output_image), dtype=x.dtype, device=device(x))
+        winners = xp.empty(tops.shape, dtype=xp.int16, device=device(x))
+        for some in windows.samples(x):
+            views = windows.views(windows.padded(x[some, :]))
+            top = next(views)
+            winner = xp.zeros(top.shape, dtype=xp.int16, device=device(x))
+            for k, view in enumerate(views, start=1):
+                winner = xp.maximum(winner, xp.astype(view > top, xp.int16) * k)
+                top = xp.maximum(top, view)
+            tops[some, ...], winners[some, ...] = top, winner
+        return xp.reshape(tops, (x.shape[0], -1)), winners
 
     def backward(
         self,
@@ -223,19 +253,23 @@ class MaxPool2d(Layer):
         inputs: bool = True,  # noqa: ARG002
     ) -> tuple[Array | None, dict[str, Array]]:
         """Return the gradient in the inputs; see `Layer.backward`."""
-        xp = namespace(delta)
-        delta = xp.reshape(delta, memory.shape)
-        images = self.windows.blank(delta)
-        for k, view in enumerate(self.windows.views(images)):
-            view += xp.where(memory == k, delta, 0.0)
-        return self.windows.cropped(images), {}
+        xp, windows = namespace(delta), self.windows
+        gradient = xp.empty((delta.shape[0], self.shape[1]), dtype=delta.dtype, device=device(delta))
+        for some in windows.samples(delta):
+            winner = memory[some, ...]
+            part = xp.reshape(delta[some, :], winner.shape)
+            images = windows.blank(part)
+            for k, view in enumerate(windows.views(images)):
+                view += part * xp.astype(winner == k, part.dtype)
+            gradient[some, :] = windows.cropped(images)
+        return gradient, {}
 
     def push(self, change: Array, memory: Memory) -> Array:
         """Return how the outputs change with the inputs, where `forward` kept ``memory``."""
         xp = namespace(change)
         total = xp.zeros(memory.shape, dtype=change.dtype, device=device(change))
         for k, view in enumerate(self.windows.views(self.windows.padded(change))):
-            total += xp.where(memory == k, view, 0.0)
+            total += view * xp.astype(memory == k, view.dtype)
         return xp.reshape(total, (change.shape[0], -1))
 
 
