@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from rmttheory.arrays import Array, Stream, check_interval, namespace, scalar
+from rmttheory.networks.blocks import blocks
 from rmttheory.networks.layers import Memory
 from rmttheory.networks.losses import loss_gradient, right_class, sample_losses
 from rmttheory.networks.network import Network
-
-_BLOCK = 2**14
-"""Numbers of an array worked on at once: four arrays of them fit in the cache of a core."""
 
 
 class Gradient(NamedTuple):
@@ -115,17 +110,3 @@ def add_penalty_gradient(gradient: Array, W: Array, *, l1: float, l2: float) -> 
             slope += (2.0 * l2) * part
         if l1:
             slope += l1 * namespace(part).sign(part)
-
-
-def blocks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Yield rows of arrays of one shape, few enough to stay in the cache: each is read from memory once.
-
-    Arrays that are not on the host come whole.
-    """
-    first = arrays[0]
-    if not isinstance(first, np.ndarray):
-        yield arrays
-        return
-    rows = max(1, _BLOCK * len(first) // max(first.size, 1))
-    for start in range(0, len(first), rows):
-        yield tuple(array[start : start + rows] for array in arrays)

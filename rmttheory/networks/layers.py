@@ -21,6 +21,7 @@ from rmttheory.arrays import (
     namespace,
     scalar,
 )
+from rmttheory.networks.blocks import blocks
 
 
 def _relu(z: Array) -> Array:
@@ -164,7 +165,8 @@ class Activated(Layer):
         """Return the gradients in the inputs and in each parameter; see `Layer.backward`."""
         z, memory = memory
         if self.activation != "identity":
-            delta *= self.slope(z)
+            for part, place in blocks(delta, z):
+                part *= self.slope(place)
         return self.affine_backward(delta, memory, inputs=inputs)
 
 

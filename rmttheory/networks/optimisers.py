@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Any, ClassVar
 
 from rmttheory.arrays import Array, check_interval, namespace
-from rmttheory.networks.gradients import blocks
+from rmttheory.networks.blocks import blocks
 from rmttheory.networks.network import Network
 
 

@@ -18,6 +18,7 @@ from rmttheory.arrays import (
     check_count,
     check_interval,
     device,
+    like,
     namespace,
     scalar,
 )
@@ -183,9 +184,9 @@ def train(
             low=0,
             closed="low",
         )
-        order = stream.child("order", epoch).generator().permutation(data.train_x.shape[0])
+        order = _order(stream.child("order", epoch), train_half)
         with np.errstate(over="ignore", invalid="ignore"):
-            for first in range(0, len(order), batch):
+            for first in range(0, order.shape[0], batch):
                 _step(
                     state,
                     _take(train_half, order[first : first + batch]),
@@ -236,9 +237,9 @@ def _start(network: Network, data: Dataset, optimiser: Optimiser) -> tuple[State
     if data.classes > network.sizes[-1]:
         msg = f"`network` has {network.sizes[-1]} outputs, but {data.name} has {data.classes} classes."
         raise InvalidInput(msg)
-    like = network.first_array
-    train_half = network.inputs(data.train_x), labels_beside(like, data.train_y)
-    test_half = network.inputs(data.test_x), labels_beside(like, data.test_y)
+    own = network.first_array
+    train_half = network.inputs(data.train_x), labels_beside(own, data.train_y)
+    test_half = network.inputs(data.test_x), labels_beside(own, data.test_y)
     live = network.mapped(written)
     return State(live, at_rest(live, optimiser), {}, []), train_half, test_half
 
@@ -253,13 +254,16 @@ def _resumed(
     return state, Stream(found["seed"], tuple(found["key"]))
 
 
+def _order(stream: Stream, half: Half) -> Array:
+    """Draw an order of the samples, and move it beside them once for a whole epoch."""
+    x, _ = half
+    return namespace(x).asarray(stream.generator().permutation(x.shape[0]), device=device(x))
+
+
 def _take(half: Half, chosen: Array) -> Half:
     x, labels = half
-    if isinstance(x, np.ndarray):
-        return x[chosen], labels[chosen]
     xp = namespace(x)
-    index = xp.asarray(chosen, device=device(x))
-    return xp.take(x, index, axis=0), xp.take(labels, index, axis=0)
+    return xp.take(x, chosen, axis=0), xp.take(labels, chosen, axis=0)
 
 
 def _step(
@@ -302,30 +306,38 @@ def _finite(network: Network) -> bool:
     )
 
 
+def _free(mask: Array, W: Array) -> Array:
+    """Return a mask, from the host or from beside ``W``, as factors 0 and 1."""
+    if isinstance(mask, np.ndarray):
+        return like(mask != 0, W)
+    xp = namespace(mask, W)
+    return xp.astype(xp.astype(mask, xp.bool), W.dtype)
+
+
 def _go_on(state: State, pruned: Any, optimiser: Optimiser, *, reset: bool) -> None:
     """Go on with what ``prune`` returned."""
-    network, masks = pruned if isinstance(pruned, tuple) else (pruned, {})
-    if not isinstance(network, Network):
-        msg = f"`prune` must return a network, one and its masks, or None, not {type(network).__name__}."
+    network, masks = pruned if isinstance(pruned, tuple) and len(pruned) == 2 else (pruned, {})
+    if not (isinstance(network, Network) and isinstance(masks, Mapping)):
+        msg = f"`prune` must return a network, one and a dict of masks, or None, not {pruned!r:.60}."
         raise InvalidInput(msg)
-    old, like = state.network, state.network.first_array
+    old = state.network
     if (network.sizes[0], network.sizes[-1]) != (old.sizes[0], old.sizes[-1]):
         msg = (
             f"`prune` must return a network of {old.sizes[0]} inputs and {old.sizes[-1]} outputs, "
             f"not {network.sizes[0]} and {network.sizes[-1]}."
         )
         raise InvalidInput(msg)
-    check_beside(network.first_array, "network from `prune`", like, "network")
+    check_beside(network.first_array, "network from `prune`", old.first_array, "network")
     state.network = network.mapped(written)
     state.memories = (
-        at_rest(network, optimiser) if reset else carried(old, state.memories, state.network, optimiser)
+        at_rest(state.network, optimiser) if reset else carried(old, state.memories, state.network, optimiser)
     )
     state.masks = {}
     for index, mask in masks.items():
         W = state.network.layers[check_index(index, network)].matrix
-        if W is None or mask.shape != W.shape:
-            msg = f"The mask of layer {index} must have the shape of its matrix, not {tuple(mask.shape)}."
+        if W is None or getattr(mask, "shape", None) != W.shape:
+            msg = f"The mask of layer {index} must be an array of the shape of its matrix."
             raise InvalidInput(msg)
-        free = state.masks[index % len(network.layers)] = namespace(W).astype(mask != 0, W.dtype)
+        free = state.masks[index % len(network.layers)] = _free(mask, W)
         for array in (W, *state.memories[index]["weight"].arrays):
             array *= free

@@ -456,8 +456,27 @@ def _stepped(optimiser: Any) -> Callable[[Place], Any]:
     return run
 
 
+def _train_on_images(place: Place) -> Any:
+    """Every kind of layer, a layer that becomes two factors, and a mask."""
+
+    def prune(network: networks.Network, epoch: int) -> Any:
+        *before, last = network.layers
+        inner = place.put(IMAGES[: last.shape[1], : last.shape[1]])
+        longer = networks.Network((*before, networks.Dense(inner, None, "identity"), last))
+        return (longer, {0: longer.layers[0].matrix > 0}) if epoch == 1 else None
+
+    network = networks.convolutional_network(
+        (2, 4, 4), channels=(3,), hidden=(4,), classes=3, batch_norm=True, dropout=0.5, stream=place.stream
+    )
+    x, y = IMAGES.astype(np.float32), LABELS.astype(np.int64)
+    data = dataclasses.replace(_data(), train_x=x, train_y=y, test_x=x, test_y=y)
+    return networks.train(network, data, epochs=2, batch=3, l1=1e-3, l2=1e-3, rng=5, prune=prune).network
+
+
 # Two epochs of two steps; those of Adam are of size 1e-3 whatever the gradient, which rounding turns by less.
 CASES |= {
+    # Four steps at rate 0.02, with momentum ten such; 200 roundings of gradients of at most 16 in each.
+    "networks.train/images": Case(_train_on_images, slack=4 * 10 * 0.02 * 200 * 16),
     "networks.SGD.step": Case(_stepped(networks.SGD(0.05, 0.5)), slack=4 * 2 * 8 * FORWARD),
     "networks.Adam.step": Case(_stepped(networks.Adam(1e-3, epsilon=1e-3)), slack=4 * 2 * 8 * FORWARD),
 }

@@ -277,11 +277,17 @@ def test_a_network_without_masks_frees_the_entries():
 @pytest.mark.parametrize(
     ("returned", "words"),
     [
-        (lambda net: (net, {0: np.ones((2, 2))}), "mask of layer 0 must have the shape of its matrix"),
+        (
+            lambda net: (net, {0: np.ones((2, 2))}),
+            "mask of layer 0 must be an array of the shape of its matrix",
+        ),
         (lambda net: (net, {7: np.ones((2, 2))}), "one of the 3 layers"),
         (lambda net: net.at(Placement(dtype="float32")), "`network from `prune`` must be float64"),
         (lambda _: fresh((15, 3)), "16 inputs and 3 outputs, not 15 and 3"),
-        (lambda _: 3, "`prune` must return a network"),
+        (lambda net: (net, {0: 3}), "mask of layer 0 must be an array"),
+        (lambda _: 3, "`prune` must return a network, one and a dict of masks, or None, not 3"),
+        (lambda net: (net, 3), "`prune` must return a network"),
+        (lambda net: (net, {}, 3), "`prune` must return a network"),
     ],
 )
 def test_what_cannot_be_gone_on_with_is_refused(returned, words):
@@ -305,7 +311,7 @@ class Halving:
         index = network.weighted[-1]
         W = network.layers[index].weight
         if self.done == 1:
-            return network, {index: np.abs(W) > np.median(np.abs(W))}
+            return network, {index: W > 0}
         return network.replace(index, W / self.done)
 
     def state(self):
@@ -319,14 +325,22 @@ class BrokenOffError(Exception):
     pass
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
-@pytest.mark.parametrize("optimiser", [SGD(0.05), Adam(0.01)])
-def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path, optimiser, suffix):
+@pytest.mark.parametrize(
+    ("optimiser", "suffix", "library"),
+    [
+        (SGD(0.05), ".npz", "numpy"),
+        (Adam(0.01), ".safetensors", "numpy"),
+        (SGD(0.05), ".safetensors", "torch"),
+        (Adam(0.01), ".npz", "torch"),
+    ],
+)
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path, optimiser, suffix, library, require):
+    require(library)
     path = tmp_path / f"run{suffix}"
 
     def run(prune, **options):
         return train(
-            images(Placement(dtype="float32")),
+            images(Placement(library, dtype="float32")),
             DATA,
             epochs=7,
             optimiser=optimiser,
