@@ -214,8 +214,8 @@ def sentence(series: list[dict[str, Any]]) -> str:
     there = sum(abs(one["lowest"] - one["best"]["intensity"]) <= SCORE * one["error"] for one in series)
     kinds = (("simulated", "simulated noise"), ("batches", "batches"))
     parts = [
-        f"of {words}, outliers are within {worst(kind, 'outliers'):.0%} and curvatures along them within "
-        f"{worst(kind, 'curvatures'):.0%}"
+        f"of {words}, outliers are within {worst(kind, 'outliers'):.1%} and curvatures along them within "
+        f"{worst(kind, 'curvatures'):.1%}"
         for kind, words in kinds
     ]
     return f"The best shrinkage is where theory has it in {there} of {len(series)} cases; {'; '.join(parts)}."
