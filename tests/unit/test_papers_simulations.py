@@ -35,7 +35,7 @@ def computed(module, cells):
     return summary, results
 
 
-SCRIPTS = ("noise_on_weights", "outer_scale", "penalties_and_pruning")
+SCRIPTS = ("noise_on_weights", "oracle_and_edge", "outer_scale", "penalties_and_pruning")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -97,3 +97,29 @@ def test_penalties_and_pruning():
     assert module.protocol(cells[-1] | {"protocol": "published"}).rates("control") == (0, 0, 0, 0.01, 0.01)
     assert by_name["equal", "MP", 0]["parameters"] < by_name["equal", "neither", 0]["parameters"]
     assert len(summary.rows) == 1 + 2 * 5 + 2 * 2 + 1
+
+
+def test_oracle_and_edge():
+    module = script("oracle_and_edge")
+    cells = [
+        {"n": 60, "theta": theta, "kind": kind, "seed": seed}
+        for theta in (0.7, 3.0)
+        for kind in module.SPREAD
+        for seed in range(2)
+    ]
+    summary, results = computed(module, cells)
+    for result in results:
+        assert result["oracle"]["share"] == pytest.approx(1)
+        assert result["oracle"]["error"] == result["none"]["moved"] == 0
+    assert len(summary.series["limits"]["truncation"]) == 120
+
+
+@pytest.mark.parametrize("theta", [1.2, 2.0, 5.0])
+def test_what_each_operation_keeps_of_a_spike(theta):
+    module = script("oracle_and_edge")
+    assert module.kept_share("truncation", theta) == pytest.approx(1 - theta**-4)
+    ratio = module.kept_share("inverse BBP", theta) / module.kept_share("truncation", theta)
+    assert ratio == pytest.approx(theta**2 / (1 + theta**2))
+    assert module.kept_share("shrinkage", theta) == pytest.approx(
+        module.kept_share("inverse BBP", theta) ** 2
+    )
