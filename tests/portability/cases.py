@@ -81,6 +81,14 @@ def _density(A: Any) -> matrices.SpectralDensity:
     return matrices.spectral_density(A, steps=4, probes=3, probe="rademacher", stream=arrays.Stream(4))
 
 
+def _image_product(place: Place) -> Any:
+    """A direction times the Hessian of a network with every kind of layer."""
+    options = {"channels": (3,), "hidden": (4,), "classes": 3, "batch_norm": True, "dropout": 0.5}
+    network = networks.convolutional_network((1, 3, 3), stream=place.stream, **options)
+    x = _single(np.sin(np.arange(54.0)).reshape(6, 9))
+    return networks.Hessian(network, place.put(x), LABELS) @ networks.parameter_vector(network)
+
+
 def _network(place: Place) -> networks.Network:
     first = networks.Dense(place.put(W1), place.put(B1), "relu")
     return networks.Network((first, networks.Dense(place.put(W2), None, "identity")))
@@ -297,6 +305,8 @@ CASES: dict[str, Case] = {
         lambda p: networks.Hessian(_network(p), X, LABELS) @ networks.parameter_vector(_network(p)),
         slack=4 * 8 * 16 * FORWARD,
     ),
+    # Sums of 27 terms through a convolution, its normalisation and two dense layers, entries below 4.
+    "networks.Hessian.dense/of images": Case(lambda p: _image_product(p), slack=4 * 8 * 27 * 4.0**2),
     # A cast, a length and a quotient of numbers below 4.
     "networks.random_direction": Case(
         lambda p: networks.random_direction(_network(p), stream=p.stream), slack=(7 + 3) * 4.0
