@@ -162,6 +162,18 @@ def test_each_step_drops_anew(samples):
     assert np.all(done.layers[1].weight)
 
 
+@pytest.mark.parametrize("optimiser", [SGD(0.05), Adam(0.01)])
+def test_work_in_small_parts_is_the_same_work(monkeypatch, optimiser):
+    """Rows and samples in parts of one or two; only sums over samples are rounded otherwise."""
+    options = {"epochs": 2, "optimiser": optimiser, "l1": 1e-3, "l2": 1e-2, "batch": 8, "rng": 0}
+    whole = train(images(), DATA, **options).network
+    monkeypatch.setattr("rmttheory.networks.blocks._BLOCK", 32)
+    monkeypatch.setattr("rmttheory.networks.images._SEEN", 300)  # two images of 9 x 16
+    parts = train(images(), DATA, **options).network
+    for a, b in zip(arrays(whole), arrays(parts), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-11)
+
+
 # what pruning may return
 
 
