@@ -15,9 +15,6 @@ from rmttheory.arrays.checks import RmtError, Unavailable, check_choice
 
 DEVICES = ("cpu", "cuda")
 
-_LARGEST_SIDE = 18_000
-"""cuSOLVER's gesvd counts in 32 bits: right at 18,900 rows and columns, wrong without an error at 19,000."""
-
 
 def find_placement(device: str = "cpu", *, dtype: str = "float64") -> Placement:
     """Return the placement for a device of this machine.
@@ -73,17 +70,18 @@ def free_memory(x: Array) -> float:
 
 
 @contextmanager
-def memory_held(placement: Placement) -> Iterator[list[int]]:
-    """Append to the list what a GPU held at most in the body, in bytes; nothing on the host."""
-    peak: list[int] = []
+def memory_taken(placement: Placement) -> Iterator[list[int]]:
+    """Append to the list the most bytes that the body took of a GPU; nothing on the host."""
+    taken: list[int] = []
     if placement.library != "cupy":
-        yield peak
+        yield taken
         return
-    pool = _cupy().get_default_memory_pool()
-    pool.free_all_blocks()
-    yield peak
-    peak.append(int(pool.total_bytes()))  # blocks stay in the pool, so this is the most it was
-    pool.free_all_blocks()
+    cupy = _cupy()
+    cupy.get_default_memory_pool().free_all_blocks()
+    pool = cupy.cuda.MemoryPool()  # keeps what it ever held, and holds nothing from before
+    with cupy.cuda.using_allocator(pool.malloc):
+        yield taken
+    taken.append(int(pool.total_bytes()))
 
 
 @contextmanager
@@ -103,14 +101,18 @@ def linear_algebra(x: Array) -> Iterator[None]:
                 yield
         else:
             yield
-    except np.linalg.LinAlgError as error:
+    except (np.linalg.LinAlgError, RuntimeError, MemoryError) as error:  # cuSOLVER's own are RuntimeErrors
         msg = f"The linear algebra library failed: {error}; try the other method or device."
         raise RmtError(msg) from None
 
 
 def decomposes(x: Array) -> bool:
-    """Whether the library's singular value decomposition is to be trusted with matrices of this size."""
-    return not array_api_compat.is_cupy_array(x) or max(x.shape[-2:]) <= _LARGEST_SIDE
+    """Whether the library's singular value decomposition takes matrices of this size.
+
+    cuSOLVER's counts entries in 32 bits. Its values of some matrices below that limit have been wrong without
+    an error, with older versions: what is computed is to be checked.
+    """
+    return not array_api_compat.is_cupy_array(x) or math.prod(x.shape[-2:]) < 2**31
 
 
 def _cupy() -> Any:

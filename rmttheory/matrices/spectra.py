@@ -99,8 +99,8 @@ def spectrum(W: Any, k: int | None = None, *, method: Method = "auto") -> Spectr
     ------
     InvalidInput
         If ``W`` is not such a matrix, ``k`` is not in 1 ... min(n, m), or the method is unknown, takes no
-        stacks, needs the entries of a matrix that has none, or cannot be trusted with one so large (``svd``
-        with CuPy).
+        stacks, needs the entries of a matrix that has none, or cannot take one so large (``svd`` with
+        CuPy, from 2^31 entries).
     RmtError
         If the squares of the values do not add up to those of the entries, or singular vectors miss their
         equations: the linear algebra library returned a wrong spectrum.
@@ -265,7 +265,7 @@ def _by_accuracy(W: Array, k: int) -> Spectrum:
     if single and _has_double(W):
         return _by_gram(W, k, xp.float64, f"{lost} in single precision; double has them to spare.")
     if not decomposes(W):
-        return _by_gram(W, k, why=f"{lost}, but cuSOLVER's decomposition is wrong for matrices so large.")
+        return _by_gram(W, k, why=f"{lost}, but cuSOLVER decomposes no matrix so large.")
     return _by_svd(W, k, f"{lost}.")
 
 
@@ -285,9 +285,7 @@ def _with_others(W: Array, k: int, values: Array, errors: HostArray, poor: HostA
 
 def _by_svd(W: Array, k: int, why: str = "Asked for.") -> Spectrum:
     if not decomposes(W):
-        msg = (
-            f"cuSOLVER's decomposition is wrong for matrices as large as {tuple(W.shape)}; use method 'gram'."
-        )
+        msg = f"cuSOLVER decomposes no matrix as large as {tuple(W.shape)}; use method 'gram'."
         raise InvalidInput(msg)
     A, scale = within_range(W)
     with linear_algebra(A):

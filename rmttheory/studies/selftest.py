@@ -29,7 +29,7 @@ from rmttheory.arrays import (
     scalar,
     to_host,
 )
-from rmttheory.arrays.devices import describe, memory_held
+from rmttheory.arrays.devices import describe, memory_taken
 from rmttheory.arrays.kernels import bidiagonal_singular_values
 from rmttheory.matrices import Spiked, null_singular_values, spectrum, spiked_singular_values
 from rmttheory.matrices.spectra import Method
@@ -69,11 +69,11 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Seconds of one call that ends with a wait for its result, and what the device held meanwhile."""
+    """Seconds of one call until its result is there, and bytes that it took of a GPU beside its arguments."""
 
     name: str
     seconds: float
-    bytes_held: int | None
+    bytes_taken: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +145,7 @@ def self_test_lines(result: SelfTest) -> list[str]:
         "check: largest error, and what is allowed",
         *(_check_line(check) for check in result.checks),
         "",
-        "time: median of three, one where it takes over 2 s; memory: most that the GPU held",
+        "time: median of three, one where it takes over 2 s; memory: what the call took of the GPU",
         *(_timing_line(timing) for timing in result.timings),
         "",
         f"{len(result.checks)} checks, {failed or 'none'} failed.",
@@ -159,8 +159,8 @@ def _check_line(check: Check) -> str:
 
 
 def _timing_line(timing: Timing) -> str:
-    held = "" if timing.bytes_held is None else f", {number(timing.bytes_held / 2**20)} MiB"
-    return f"{timing.name}: {number(1e3 * timing.seconds)} ms{held}"
+    taken = "" if timing.bytes_taken is None else f", {number(timing.bytes_taken / 2**20)} MiB"
+    return f"{timing.name}: {number(1e3 * timing.seconds)} ms{taken}"
 
 
 def _best_placement(watcher: Watcher) -> Placement:
@@ -181,7 +181,7 @@ def _check(name: str, run: Callable[[], tuple[float, float]]) -> Check:
 
 
 def _time(name: str, run: Callable[[], Array], placement: Placement) -> Timing:
-    """Time a call, after one which compiles and before one whose memory is measured."""
+    """Time a call; the first one, which compiles, does not count, and tells the memory."""
 
     def once() -> float:
         began = time.perf_counter()
@@ -189,13 +189,12 @@ def _time(name: str, run: Callable[[], Array], placement: Placement) -> Timing:
         scalar(namespace(result).max(result))  # waits for it
         return time.perf_counter() - began
 
-    once()
+    with memory_taken(placement) as taken:
+        once()
     seconds = [once()]
     if seconds[0] < _LONG:
         seconds += [once(), once()]
-    with memory_held(placement) as held:
-        once()
-    return Timing(name=name, seconds=statistics.median(seconds), bytes_held=held[0] if held else None)
+    return Timing(name=name, seconds=statistics.median(seconds), bytes_taken=taken[0] if taken else None)
 
 
 def _checks(stream: Stream) -> Iterator[tuple[str, Callable[[], tuple[float, float]]]]:

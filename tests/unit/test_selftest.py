@@ -36,7 +36,7 @@ def test_the_cpu_passes(capsys, monkeypatch):
     assert status == 0, out
     assert found["passed"]
     assert len(found["checks"]) > 15
-    assert found["timings"][0]["bytes_held"] is None
+    assert found["timings"][0]["bytes_taken"] is None
     assert err.splitlines()[0] == "No GPU here. So the CPU is tested."
 
 

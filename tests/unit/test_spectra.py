@@ -370,7 +370,7 @@ def test_values_that_do_not_descend_to_zero_are_refused(slip):
         spectra._check_energy(W, s, 1)
 
 
-def test_a_decomposition_that_cannot_be_trusted_is_not_taken(monkeypatch):
+def test_a_decomposition_that_does_not_reach_so_far_is_not_taken(monkeypatch):
     monkeypatch.setattr(spectra, "decomposes", lambda _: False)
     _, W = SPECTRA["deficient"]
     found = spectrum(W)
