@@ -192,6 +192,7 @@ def fourier_regression(
     samples: int = 1600,
     noise: float = 0.5,
     strengths: tuple[float, float] = (4.0, 0.8),
+    rotate: bool = True,
 ) -> Regression:
     """Draw targets that are mixtures of few Fourier modes, seen through fixed features of all of them.
 
@@ -214,6 +215,8 @@ def fourier_regression(
     strengths : pair of float
         First and last singular value of the map, geometrically spaced, in units of the edge of the bulk that
         the error of least squares has; the threshold of a square map is at 1/2.
+    rotate : bool
+        Whether features are mixed. If not, the map has ``modes`` columns that are not zero, as a lasso wants.
 
     Returns
     -------
@@ -234,7 +237,7 @@ def fourier_regression(
     angles = 2 * math.pi * np.outer(np.arange(samples), (np.arange(m) + 1) // 2) / samples
     waves = np.where(np.arange(m) % 2, np.cos(angles), np.sin(angles)) * math.sqrt(2)
     waves[:, 0] = 1.0
-    rotation = stream.child("rotation").orthonormal(m, m)
+    rotation = stream.child("rotation").orthonormal(m, m) if rotate else np.eye(m)
     edge = noise * (math.sqrt(n) + math.sqrt(m)) / math.sqrt(samples)
     values = edge * np.geomspace(first, last, modes)
     mixture = stream.child("mixture").orthonormal(n, modes) * values

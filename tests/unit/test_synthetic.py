@@ -87,6 +87,12 @@ def test_features_are_orthogonal_and_the_truth_has_the_stated_rank():
     assert values[5] < 1e-13 * values[0]
 
 
+def test_without_rotation_the_map_is_sparse():
+    truth = regression(rotate=False).truth
+    assert (truth[:, 5:] == 0).all()
+    assert (truth[:, :5] != 0).all()
+
+
 def test_least_squares_is_the_truth_and_independent_noise():
     """Chi-square of 60,000 entries within 4.9 deviations, 3 %, and the fitted noise level as well."""
     found = regression(outputs=300, inputs=200, samples=301)
