@@ -3,7 +3,8 @@
 Two kinds. The bound of each claim that has a witness is made one percent smaller there. And each number in a
 formula, of those that `TARGETS` name, is made one percent larger, one at a time, in a copy of the package on
 which the tests of that formula are run. What no test sees is printed, and belongs into `EQUIVALENT` with a
-reason, or is a hole in the tests.
+reason, or is a hole in the tests. All of these tests are run on an unchanged copy first, and must pass there:
+a test that fails anyway sees nothing.
 """
 
 from __future__ import annotations
@@ -102,11 +103,24 @@ def _numbers(function: ast.FunctionDef) -> Iterator[ast.Constant]:
                     yield side
 
 
-def survives(mutant: Mutant, folder: Path) -> bool:
-    """Run the tests of a mutant; return whether all of them pass."""
+def pass_on(folder: Path, tests: tuple[str, ...]) -> bool:
+    """Return whether all of ``tests`` pass on the copy of the package in ``folder``."""
+    environment = {**os.environ, "PYTHONPATH": str(folder), "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-P", "-m", "pytest", "-x", "-q", *tests]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False, timeout=600)
+    return done.returncode == 0
+
+
+def copied(folder: Path) -> Path:
+    """Copy the package into ``folder`` and return where it is."""
     package = folder / "rmttheory"
     shutil.copytree(ROOT / "rmttheory", package, ignore=shutil.ignore_patterns("__pycache__"))
-    path = package / mutant.module
+    return package
+
+
+def survives(mutant: Mutant, folder: Path) -> bool:
+    """Run the tests of a mutant; return whether all of them pass."""
+    path = copied(folder) / mutant.module
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     row = lines[mutant.line - 1].encode()
     end = mutant.column + len(mutant.number.encode())
@@ -114,10 +128,7 @@ def survives(mutant: Mutant, folder: Path) -> bool:
         row[: mutant.column] + f"({mutant.number} * 1.01)".encode() + row[end:]
     ).decode()
     path.write_text("".join(lines), encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(folder), "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-P", "-m", "pytest", "-x", "-q", *mutant.tests]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False, timeout=600)
-    return done.returncode == 0
+    return pass_on(folder, mutant.tests)
 
 
 def _try(mutant: Mutant) -> bool:
@@ -146,6 +157,11 @@ def main() -> None:
     missed = [name for name, seen in witnesses.items() if not seen]
     print(f"bounds at witnesses: {len(witnesses) - len(missed)} of {len(witnesses)} seen {missed or ''}")
     tried = [mutant for mutant in mutants() if given.only in mutant.module]
+    for tests in sorted({mutant.tests for mutant in tried}):
+        with tempfile.TemporaryDirectory() as folder:
+            copied(Path(folder))
+            if not pass_on(Path(folder), tests):
+                sys.exit(f"These tests fail without any mutant: {' '.join(tests)}")
     with ThreadPoolExecutor(given.jobs) as pool:
         alive = [mutant for mutant, lives in zip(tried, pool.map(_try, tried)) if lives]
     for mutant in alive:
