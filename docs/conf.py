@@ -12,6 +12,7 @@ from rmttheory.studies import figures
 
 sys.path.insert(0, str(Path(__file__).parent))
 import claims_page
+import experiments_page
 
 HERE = Path(__file__).parent
 RECORDS = {path.stem: path for path in sorted((HERE / "experiments").glob("*.json"))}
@@ -96,4 +97,5 @@ def _give_source_a_section(app, what, name, obj, options, lines):  # noqa: ARG00
 
 def setup(app):
     claims_page.write(HERE / "claims")
+    experiments_page.write(HERE / "experiments.md")
     app.connect("autodoc-process-docstring", _give_source_a_section, priority=100)  # before numpydoc

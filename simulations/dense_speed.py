@@ -6,13 +6,13 @@ one after the other, in processor time of one BLAS thread, so that other work on
 Then the accuracy of four ways to find three values, SciPy's ``svds`` and scikit-learn's ``randomized_svd``
 among them, against a full decomposition.
 
-Run ``python simulations/dense_speed.py [ROUNDS]``; ``ROUNDS`` is 3 unless given.
+Run ``python simulations/dense_speed.py [--preset quick|paper]``: two shapes once, or four shapes three times.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable
 
@@ -24,6 +24,8 @@ from rmttheory.matrices import Factored, Spiked, spectrum, top_singular_values
 from rmttheory.studies.pool import one_blas_thread
 
 SHAPES = ((1000, 1000), (2000, 2000), (3000, 3000), (4096, 1024))
+PRESETS = {"quick": (SHAPES[:2], 1), "paper": (SHAPES, 3)}
+"""Shapes, and rounds of each."""
 COUNTS = (1, 3, 10)
 
 
@@ -82,11 +84,13 @@ def beyond() -> None:
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--preset", choices=PRESETS, default="paper")
+    shapes, rounds = PRESETS[parser.parse_args().preset]
     with one_blas_thread():
         print(f"Block Krylov; how many times as long the others take (medians of {rounds}); what auto takes")
         print(f"{'':22} {'seconds':>9} {'svd':>10} {'Gram':>10}")
-        for shape in SHAPES:
+        for shape in shapes:
             ratios(Spiked(shape).sample(1).W, rounds)
         print("Relative error of three values of noise, 1000 x 1000")
         accuracy(Spiked((1000, 1000)).sample(1).W)

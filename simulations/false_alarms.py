@@ -1,4 +1,4 @@
-"""How often the suite refutes what is true: ``python simulations/false_alarms.py [--replicas N] [--jobs N]``.
+"""How often the suite refutes what is true: ``python simulations/false_alarms.py [--preset quick|paper]``.
 
 A replica is a suite of its own: every statement on a probability, at its typical cell with a seed of its own,
 each at an equal share of one level for the whole suite. That level is 0.2 here, since nobody could wait for
@@ -20,6 +20,8 @@ from rmttheory.theorem.judging import judge, run_trials
 from rmttheory.theorem.verdicts import Outcome, clopper_pearson
 
 LEVEL, TRIALS = 0.2, 40
+PRESETS = {"quick": 50, "paper": 1000}
+"""Replicas."""
 SMALL = {"n": 48, "m": 32, "samples": 5, "delta": 0.2, "noise": "gaussian"}
 """Sizes at which a trial takes a millisecond."""
 AT_THEIR_SIZE = (
@@ -63,18 +65,19 @@ def refuted(name: str, first: int, last: int, share: float) -> list[bool]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--replicas", type=int, default=1000)
+    parser.add_argument("--preset", choices=PRESETS, default="paper")
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
+    replicas = PRESETS[given.preset]
     start, judged = time.perf_counter(), suite()
     share, step = LEVEL / len(judged), 50
-    blocks = range(0, given.replicas, step)
-    works = [(one.id, first, min(first + step, given.replicas), share) for one in judged for first in blocks]
+    blocks = range(0, replicas, step)
+    works = [(one.id, first, min(first + step, replicas), share) for one in judged for first in blocks]
     results = dict(compute([(refuted, work) for work in works], workers=given.jobs))
     alarms: dict[str, list[bool]] = {one.id: [] for one in judged}
     for index, work in enumerate(works):
         alarms[work[0]] += results[index]
-    print(f"| claim | allowed | refuted of {given.replicas} | at the least favourable truth |")
+    print(f"| claim | allowed | refuted of {replicas} | at the least favourable truth |")
     print("|---|---|---|---|")
     worst = 0.0
     for claim in judged:
@@ -83,8 +86,8 @@ def main() -> None:
         worst += known
         print(f"| {claim.id} | {band.high:.3g} | {sum(alarms[claim.id])} | {known:.4f} |")
     suites = sum(any(found) for found in zip(*alarms.values()))
-    upper = clopper_pearson(suites, given.replicas, 0.05)[1]
-    count = f"{suites} of {given.replicas} suites of {len(judged)} claims"
+    upper = clopper_pearson(suites, replicas, 0.05)[1]
+    count = f"{suites} of {replicas} suites of {len(judged)} claims"
     print(f"\n{count} refuted something, {upper:.3f} at most (95 % confidence).")
     print(f"Stated level {LEVEL}; at the least favourable truths {worst:.3f}.")
     print(f"{time.perf_counter() - start:.0f} seconds.")

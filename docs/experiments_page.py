@@ -1,0 +1,45 @@
+"""Write the page of all experiments from the records that their paper presets left in ``experiments/``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rmttheory.studies.experiments import read_record, table
+
+HERE = Path(__file__).parent
+
+_HEAD = """# The papers' experiments
+
+What the papers report beside what was found here. Every number stands in a record,
+`docs/experiments/NAME.json`, that the command under its table wrote; the same command with `--preset quick` takes
+less than two minutes on one core. All of them together, with every other script in `simulations/`:
+`bash .ci/nightly`.
+
+"As the paper says" compares the sign or the size of the quantity in that row, as the row names it; a dash means
+that the two cannot be compared, and the [gallery](gallery/index) says why.
+
+| experiment | what was found |
+|---|---|
+"""
+
+
+def write(path: Path) -> None:
+    """Write the page, which holds every record in the order of its title."""
+    records = sorted(
+        (read_record(one) for one in (HERE / "experiments").glob("*.json")), key=lambda r: r["title"]
+    )
+    lines = [f"| [{r['title']}](#{_anchor(r['title'])}) | {r['verdict']} |" for r in records]
+    text = _HEAD + "\n".join(lines) + "\n"
+    for record in records:
+        text += f"\n## {record['title']}\n\n{table(record)}\n\n"
+        where = f" on {record['environment']['platform']}" + (
+            "" if record["device"] == "cpu" else " and a GPU"
+        )
+        text += f"`{record['command']}`, {record['seconds']:,.0f} s of computing{where}; "
+        text += f"[figure and code](gallery/{record['experiment']}).\n"
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def _anchor(title: str) -> str:
+    return "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c in "-_")
