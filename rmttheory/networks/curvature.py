@@ -37,8 +37,8 @@ class Hessian:
     """Second derivative of ``mean cross-entropy + l2 sum ||W||_F^2`` in all parameters, as an operator.
 
     Of the network as it is after training: nothing is dropped, recorded statistics normalise. ``H @ v`` is
-    exact up to rounding, takes about twice the time of a gradient and waits for no device. The order of the
-    parameters is that of `parameter_vector`. An l1 penalty has no second derivative.
+    exact up to rounding, takes one to two times as long as a gradient and waits for no device. The order of
+    the parameters is that of `parameter_vector`. An l1 penalty has no second derivative.
 
     Parameters
     ----------
@@ -165,8 +165,10 @@ def _derivative(network: Network, kept: _Pass, direction: Pieces) -> list[dict[s
         others.append(memory)
         if isinstance(layer, Activated) and isinstance(still, Activated):
             moved, others[-1] = layer.affine(x, None)
-            through, changes[-1] = still.affine(change, None)
-            change = _times(moved + through, slope)
+            if len(changes) > 1:  # what enters the first layer stays
+                through, changes[-1] = still.affine(change, None)
+                moved = moved + through
+            change = _times(moved, slope)
         elif isinstance(layer, MaxPool2d):
             change = layer.push(change, memory)
     p = kept.probabilities
@@ -175,10 +177,10 @@ def _derivative(network: Network, kept: _Pass, direction: Pieces) -> list[dict[s
     product = []
     for i in reversed(range(len(along))):
         layer = network.layers[i]
-        delta, found = _back(layer, _times(delta, kept.slopes[i]), kept.memories[i])
-        if isinstance(layer, Activated):
+        delta, found = _back(layer, _times(delta, kept.slopes[i]), kept.memories[i], inputs=i > 0)
+        if isinstance(layer, Activated) and i > 0:
             factor = layer.trained[0]  # what multiplies the inputs; an offset does not see them change
-            _, more = _back(kept.still[i], kept.deltas[i], changes[i])
+            _, more = _back(kept.still[i], kept.deltas[i], changes[i], inputs=False)
             found[factor] = found[factor] + more[factor]
             turned, _ = _back(along[i], kept.deltas[i], others[i])
             delta = delta + turned
@@ -197,8 +199,10 @@ def _times(x: Array, slope: Array | None) -> Array:
     return x if slope is None else x * slope
 
 
-def _back(layer: Layer, delta: Array, memory: Memory) -> tuple[Array, dict[str, Array]]:
+def _back(
+    layer: Layer, delta: Array, memory: Memory, *, inputs: bool = True
+) -> tuple[Array, dict[str, Array]]:
     """Back-propagate below the activation of a layer."""
     if isinstance(layer, Activated):
-        return layer.affine_backward(delta, memory, inputs=True)
-    return layer.backward(delta, memory)
+        return layer.affine_backward(delta, memory, inputs=inputs)
+    return layer.backward(delta, memory, inputs=inputs)
