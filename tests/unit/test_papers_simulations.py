@@ -35,7 +35,13 @@ def computed(module, cells):
     return summary, results
 
 
-SCRIPTS = ("noise_on_weights", "oracle_and_edge", "outer_scale", "penalties_and_pruning")
+SCRIPTS = (
+    "noise_on_weights",
+    "oracle_and_edge",
+    "outer_scale",
+    "penalties_and_pruning",
+    "published_runs",
+)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -123,3 +129,18 @@ def test_what_each_operation_keeps_of_a_spike(theta):
     assert module.kept_share("shrinkage", theta) == pytest.approx(
         module.kept_share("inverse BBP", theta) ** 2
     )
+
+
+def test_published_runs():
+    module = script("published_runs")
+    given = {"data": ["fashion-mnist-3000:100+50"], "batch": [50], "seed": [0, 1]}
+    cells = module.cells(12, 20, epochs=14, short=6, **given)
+    summary, results = computed(module, cells)
+    by_arm = {(c["arm"], c["seed"]): r for c, r in zip(cells, results)}
+    pruned, steps = by_arm["pruned", 0], by_arm["steps only", 0]
+    assert pruned["rates"] == steps["rates"]
+    assert pruned["train"][:12] == steps["train"][:12]
+    assert pruned["rates"][12] / pruned["rates"][11] == pytest.approx(0.96**13)
+    assert by_arm["pruned, equal", 0]["rates"] == by_arm["control, equal", 0]["rates"]
+    assert by_arm["shallow pruned", 0]["parameters"] < by_arm["shallow control", 0]["parameters"]
+    assert "steps only" not in summary.rows[0].quantity
