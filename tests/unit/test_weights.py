@@ -583,7 +583,7 @@ print(json.dumps([len(weights.layers), total, resource.getrusage(resource.RUSAGE
 
 
 def sparse_file(path, layers=160, width=4096):
-    """A file of ten gigabytes that takes few pages of disk: zeros, and the number of the layer in a corner."""
+    """A file of ten gigabytes that takes few pages of disk: zeros, and its number in a corner of each."""
     size = 4 * width * width
     header = json.dumps(
         {

@@ -149,8 +149,8 @@ def _directory(file: BinaryIO, total: int) -> tuple[int, int, int]:
     file.seek(total - tail)
     data = file.read(tail)
     at = data.rfind(_END)
-    if at < 0 or at + 22 > len(data):
-        msg = "its directory is missing, as in a file that was cut short."
+    if at < 0 or at + 22 + int.from_bytes(data[at + 20 : at + 22], "little") != len(data):
+        msg = "its directory is not at its end, as in a file that was cut short."
         raise InvalidInput(msg)
     count, size, start = struct.unpack("<HII", data[at + 10 : at + 20])
     end = total - tail + at

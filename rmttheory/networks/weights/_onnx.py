@@ -7,6 +7,7 @@ import mmap
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -289,7 +290,7 @@ def _tensor(path: Path, name: str, proto: Message, role: tuple[str, str], files:
     places: dict[str, str] = {}
     for number, value in proto.fields():
         if number == 1:
-            dims += [value] if isinstance(value, int) else list(value.varints())
+            dims += [value] if isinstance(value, int) else list(islice(value.varints(), 65))
         elif number == 2:
             kind = _whole(value)
         elif number == 9:

@@ -11,7 +11,8 @@ from typing import Any
 
 from rmttheory.arrays import InvalidInput
 
-MOST_FIELDS = 2**22
+MOST_FIELDS = 2**20
+"""Models of thousands of layers have a fifth of this."""
 
 
 @dataclass
@@ -89,6 +90,8 @@ class Message:
         return self.end - self.start
 
     def _varint(self, at: int) -> tuple[int, int]:
+        if at < self.end and self.buffer[at] < 0x80:  # nearly always
+            return self.buffer[at], at + 1
         value = 0
         for shift in range(0, 70, 7):
             if at >= self.end:
