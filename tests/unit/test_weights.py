@@ -368,9 +368,8 @@ def test_hdf5_of_keras(tmp_path, require, options):
         archive.write(tmp_path / "m.h5", "model.weights.h5")
     for name in ("m.h5", "m.keras"):
         layers = {layer.kind: layer for layer in open_weights(tmp_path / name).layers}
-        np.testing.assert_array_equal(layers["dense"].read(), next(iter(arrays.values())).T)
-        if name == "m.h5":
-            np.testing.assert_array_equal(layers["embedding"].read(), list(arrays.values())[1].T)
+        for kind, array in zip(("dense", "embedding"), arrays.values()):
+            np.testing.assert_array_equal(layers[kind].read(), array.T)
 
 
 def sharded(folder, **arrays):

@@ -1,12 +1,18 @@
-"""HDF5, as Keras writes it (``.h5``, and inside ``.keras``), through h5py.
+"""HDF5, as Keras writes it (``.h5``, and inside ``.keras``).
 
-h5py finds the tensors; where their numbers lie in one piece they are then read like those of any other file.
+The HDF5 library is large, in C, and believes what a file says of sizes; so it runs in a process of its own,
+which may fail or be stopped. It finds the tensors; where their numbers lie in one piece they are then read
+without it.
 """
 
 from __future__ import annotations
 
-import io
+import importlib.util
 import json
+import math
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from rmttheory.arrays import HostArray, InvalidInput, Unavailable
+from rmttheory.networks.weights import _hdf5_worker
 from rmttheory.networks.weights._archive import Member, read_member
 from rmttheory.networks.weights._dtypes import CODES
 from rmttheory.networks.weights._storage import Region, Storage
@@ -21,19 +28,24 @@ from rmttheory.networks.weights.tensors import Tensor, tensor
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 LARGEST_CONFIGURATION = 2**24
-MOST_OBJECTS = 100_000
 LARGEST_CHUNKED = 2**31
+"""Most bytes that a data set in chunks may unpack to."""
+SUSPICIOUS = 2**26
+"""One that unpacks to more than this at over a hundred times its size is a trap."""
+MEMORY = 2**30
+"""What the library may take, beside the numbers of one data set."""
+SECONDS = 120
 
 _DTYPES = {
-    np.dtype(code).str[1:]: name
-    for name, code in CODES.items()
-    if name not in ("bfloat16", "bool") and "8_" not in name
+    np.dtype(CODES[name]).str[1:]: name
+    for name in CODES
+    if name not in ("bfloat16", "bool") and not name.startswith("float8")
 }
 _KERNELS = {
     "Dense": "in_out", "EinsumDense": "in_out", "Embedding": "embedding",
     "LSTM": "recurrent in_out", "GRU": "recurrent in_out", "SimpleRNN": "recurrent in_out",
-    "Conv1D": "convolution in_out", "Conv2D": "convolution in_out",
-    "Conv3D": "convolution in_out", "DepthwiseConv2D": "depthwise in_out",
+    "Conv1D": "convolution in_out", "Conv2D": "convolution in_out", "Conv3D": "convolution in_out",
+    "DepthwiseConv2D": "depthwise in_out",
     "Conv2DTranspose": "transposed convolution in_out", "Conv1DTranspose": "transposed convolution in_out",
 }  # fmt: skip
 
@@ -46,42 +58,16 @@ class Chunked:
     start: int
     length: int
     name: str
+    code: str
+    shape: tuple[int, ...]
 
     def raw(self) -> HostArray:
-        with _opened(Path(self.path), self.start, self.length) as file:
-            values: HostArray = file[self.name][()]
-        return values
-
-
-class _Window(io.RawIOBase):
-    """A stretch of a file as a file."""
-
-    def __init__(self, path: Path, start: int, length: int) -> None:
-        self._file, self._start, self._length, self._at = open(path, "rb"), start, length, 0  # noqa: SIM115
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = max(0, offset + (0, self._at, self._length)[whence])
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        self._file.seek(self._start + self._at)
-        data = self._file.read(max(0, min(len(buffer), self._length - self._at)))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+        size = math.prod(self.shape) * np.dtype(self.code).itemsize
+        data = _asked(Path(self.path), self.start, self.length, MEMORY + 3 * size, self.name)
+        if len(data) != size:
+            msg = f"its data set {self.name[:80]!a} is no longer what it was."
+            raise InvalidInput(msg)
+        return np.frombuffer(data, self.code).reshape(self.shape)
 
 
 def read(path: Path) -> list[Tensor]:
@@ -107,112 +93,85 @@ def read_keras(path: Path, parts: dict[str, Member]) -> list[Tensor]:
         raise InvalidInput(msg)
     config = None
     if "config.json" in parts:
-        config = _json(read_member(path, parts["config.json"], limit=LARGEST_CONFIGURATION))
+        config = read_member(path, parts["config.json"], limit=LARGEST_CONFIGURATION)
     return _tensors(path, member.start, member.packed, member.name, config)
 
 
-def _opened(path: Path, start: int, length: int) -> Any:
-    try:
-        import h5py
-    except ImportError:
+def _asked(path: Path, start: int, length: int, memory: int, *name: str) -> bytes:
+    """Return what the library answers in a process of its own."""
+    if importlib.util.find_spec("h5py") is None:
         msg = "Reading HDF5 needs h5py: pip install 'rmttheory[hdf5]'."
-        raise Unavailable(msg) from None
-    return h5py.File(_Window(path, start, length), "r")
-
-
-def _tensors(path: Path, start: int, length: int, member: str, config: Any) -> list[Tensor]:
-    with _opened(path, start, length) as file:
-        import h5py
-
-        if file.userblock_size:
-            msg = "it has something in front of the HDF5 data."
-            raise InvalidInput(msg)
-        if config is None and isinstance(text := file.attrs.get("model_config"), (str, bytes)):
-            config = _json(text)
-        classes = _classes(config)
-        found = []
-        for name, data in _datasets(file, h5py):
-            role, evidence = _role(name, data, classes)
-            place, how = _place(path, start, length, member, name, data)
-            dtype = (
-                _DTYPES.get(data.dtype.str[1:], data.dtype.str[1:])
-                if data.dtype.kind in "fiuc"
-                else str(data.dtype.kind)
-            )
-            found.append(
-                tensor(
-                    name,
-                    data.shape,
-                    dtype,
-                    nbytes=data.size * data.dtype.itemsize,
-                    where=f"{path}, {how}",
-                    storage=place,
-                    role=role,
-                    evidence=evidence,
-                )
-            )
-        return found
-
-
-def _datasets(file: Any, h5py: Any) -> list[tuple[str, Any]]:
-    """Walk through groups by their own links; what leads to other files is not followed."""
-    found: list[tuple[str, Any]] = []
-    seen: set[Any] = set()
-    waiting = [("", file)]
-    count = 0
-    while waiting:
-        prefix, group = waiting.pop()
-        address = h5py.h5o.get_info(group.id).addr
-        if address in seen:
-            continue
-        seen.add(address)
-        for key in sorted(group, reverse=True):
-            count += 1
-            if count > MOST_OBJECTS:
-                msg = f"it has more than {MOST_OBJECTS:,} objects."
-                raise InvalidInput(msg)
-            name = f"{prefix}/{key}" if prefix else key
-            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-                msg = f"its entry {name[:80]!a} is a link to elsewhere, which is not followed."
-                raise InvalidInput(msg)
-            item = group[key]
-            if isinstance(item, h5py.Group):
-                waiting.append((name, item))
-            elif isinstance(item, h5py.Dataset) and item.shape is not None:
-                found.append((name, item))
-    return found[::-1]
-
-
-def _place(path: Path, start: int, length: int, member: str, name: str, data: Any) -> tuple[Storage, str]:
-    if data.is_virtual or data.external:
-        msg = f"its data set {name[:80]!a} takes its numbers from other files."
+        raise Unavailable(msg)
+    numbers = [str(number) for number in (start, length, memory)]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", _hdf5_worker.__file__, str(path.absolute()), *numbers, *name],
+            capture_output=True,
+            check=False,
+            timeout=SECONDS,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # each thread of it would take from the memory
+        )
+    except subprocess.TimeoutExpired:
+        msg = f"the HDF5 library is not done with it after {SECONDS} seconds."
+        raise InvalidInput(msg) from None
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        why = (
+            said[-1]
+            if said and done.returncode == 1
+            else f"it makes the HDF5 library fail ({done.returncode})"
+        )
+        msg = "".join(letter if letter.isprintable() else "?" for letter in why)[:400].rstrip(".") + "."
         raise InvalidInput(msg)
-    size = data.size * data.dtype.itemsize
-    offset = data.id.get_offset()
+    return done.stdout
+
+
+def _tensors(path: Path, start: int, length: int, member: str, config: bytes | None) -> list[Tensor]:
+    answer = json.loads(_asked(path, start, length, MEMORY))
+    classes = _classes(_json(config if config is not None else answer["config"]))
+    found = []
+    for entry in answer["data"]:
+        name, shape, dtype = entry["name"], tuple(entry["shape"]), np.dtype(entry["code"])
+        size = math.prod(shape) * dtype.itemsize
+        place, how = _place(path, start, length, member, entry, shape, size)
+        role, evidence = _role(name, entry["layer"], classes)
+        kind = _DTYPES.get(dtype.str[1:], dtype.str[1:])
+        found.append(
+            tensor(
+                name,
+                shape,
+                kind,
+                nbytes=size,
+                where=f"{path}, {how}",
+                storage=place,
+                role=role,
+                evidence=evidence,
+            )
+        )
+    return found
+
+
+def _place(
+    path: Path, start: int, length: int, member: str, entry: dict[str, Any], shape: tuple[int, ...], size: int
+) -> tuple[Storage, str]:
+    name, offset, stored, code = entry["name"], entry["offset"], entry["stored"], entry["code"]
     if offset is not None or size == 0:
         if (offset or 0) + size > length:
             msg = f"its data set {name[:80]!a} of {size:,} bytes goes beyond the end."
             raise InvalidInput(msg)
-        region = Region(
-            path=str(path),
-            start=start + (offset or 0),
-            length=size,
-            code=data.dtype.str,
-            shape=data.shape,
-            member=member,
-        )
-        return region, f"byte {start + (offset or 0):,}"
-    if size > max(LARGEST_CHUNKED // 32, 100 * data.id.get_storage_size()) or size > LARGEST_CHUNKED:
-        msg = (
-            f"its data set {name[:80]!a} would unpack to {size:,} bytes from {data.id.get_storage_size():,}."
-        )
+        first = start + (offset or 0)
+        region = Region(path=str(path), start=first, length=size, code=code, shape=shape, member=member)
+        return region, f"byte {first:,}"
+    if size > LARGEST_CHUNKED or size > max(SUSPICIOUS, 100 * min(stored, length)):
+        msg = f"its data set {name[:80]!a} would unpack to {size:,} bytes from {stored:,}."
         raise InvalidInput(msg)
-    return Chunked(path=str(path), start=start, length=length, name=name), f"data set {name}"
+    place = Chunked(path=str(path), start=start, length=length, name=name, code=code, shape=shape)
+    return place, f"data set {name}"
 
 
-def _json(text: Any) -> Any:
+def _json(text: str | bytes | None) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text or "null")
     except (ValueError, RecursionError):
         return None
 
@@ -233,10 +192,11 @@ def _classes(config: Any) -> dict[str, str]:
     return classes
 
 
-def _role(name: str, data: Any, classes: dict[str, str]) -> tuple[str, str]:
-    named = str(data.parent.parent.attrs.get("name", "")) if name.count("/") > 1 else ""
-    for part in (named, *reversed(name.split("/"))):
-        kind = classes.get(part)
+def _role(name: str, layer: str, classes: dict[str, str]) -> tuple[str, str]:
+    for part in (layer, *reversed(name.split("/"))):
+        kind = classes.get(part, "")
         if kind in _KERNELS:
             return _KERNELS[kind], f"Keras {kind}"
+    if name.rpartition("/")[2].startswith("embeddings"):
+        return "embedding", "Keras calls it so"
     return "in_out", "Keras multiplies by it from the right"
