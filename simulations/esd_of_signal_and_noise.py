@@ -139,7 +139,7 @@ def draw(summary: Summary) -> figures.Figure:
 EXPERIMENT = Experiment(
     name="esd_of_signal_and_noise",
     title="The spectrum of R + S in the papers' example",
-    presets={"quick": grid(n=[N], seed=range(5)), "paper": grid(n=[N], seed=range(40))},
+    presets={"quick": grid(n=[N], seed=range(5)), "paper": grid(n=[N], seed=range(30))},
     trial=trial,
     summarise=summarise,
     draw=draw,

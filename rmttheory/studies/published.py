@@ -25,7 +25,10 @@ def example_signal(n: int) -> HostArray:
     Source: arXiv:2503.01922, example of the spectrum of ``R + S``, whose noise has entries of variance 1.
     """
     i, j = np.arange(1.0, n + 1)[:, None], np.arange(1.0, n + 1)[None, :]
-    return np.tan(math.pi / 2 + 1 / (j + 1)) + np.cos(i) * np.log(i + j + 1) + np.sin(j) * np.cos(i / j)
+    S: HostArray = (
+        np.tan(math.pi / 2 + 1 / (j + 1)) + np.cos(i) * np.log(i + j + 1) + np.sin(j) * np.cos(i / j)
+    )
+    return S
 
 
 @dataclass(frozen=True, kw_only=True)
