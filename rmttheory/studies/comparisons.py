@@ -98,6 +98,20 @@ def variance_ratio(x: Sequence[float], y: Sequence[float], *, level: float = 0.0
     return Interval(value=a / b, low=a / b / reach, high=a / b * reach, p_value=p_value)
 
 
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Return p-values adjusted for being several (Holm 1979).
+
+    Rejecting what is at most ``alpha`` then errs anywhere with probability at most ``alpha``, however the
+    tests depend on each other.
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, least = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = least
+    return tuple(adjusted)
+
+
 def _student(q: float, freedom: int) -> float:
     from scipy.special import stdtrit
 
