@@ -344,6 +344,10 @@ for name, content in {
     "part of four gigabytes": patched(one, (directory(one, 20), struct.pack("<II", 2**32 - 2, 2**32 - 2))),
     "part longer than it is": patched(one, (directory(one, 20), struct.pack("<II", 400, 400))),
     "encrypted": patched(one, (directory(one, 8), b"\x01\x00")),
+    "a patch": patched(VALID["packed.npz"], (directory(VALID["packed.npz"], 8), b"\x20\x00")),
+    "name that is not UTF-8": patched(
+        one, (directory(one, 8), b"\x00\x08"), (directory(one, 46), b"\xff"), (30, b"\xff")
+    ),
     "packed by bzip2": npz(zipfile.ZIP_BZIP2, **{"w.npy": npy()}),
     "packed by LZMA": npz(zipfile.ZIP_LZMA, **{"w.npy": npy()}),
     "another name inside": patched(one, (30, b"x.npy")),

@@ -26,6 +26,8 @@ LARGEST_UNPACKED = 2**31
 SUSPICIOUS = 2**26
 """A part that unpacks to more than this at over a hundred times its size is a trap."""
 
+_USUAL = 0x080E
+"""Flags that change nothing: how hard a part was packed, where its checksum is, that its name is UTF-8."""
 _END, _END64, _LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _ENTRY, _LOCAL, _DESCRIPTOR = b"PK\x01\x02", b"PK\x03\x04", b"PK\x07\x08"
 
@@ -215,7 +217,8 @@ def _located(
     try:
         name = raw.decode("utf-8" if flags & 0x800 else "cp437")
     except UnicodeDecodeError:
-        name = raw.decode("latin-1")
+        msg = f"its part {raw[:80]!a} has a name that is not UTF-8."
+        raise InvalidInput(msg) from None
     file.seek(header)
     local = file.read(30)
     if len(local) < 30 or local[:4] != _LOCAL:
@@ -225,7 +228,7 @@ def _located(
     if file.read(name_length) != raw:
         msg = f"its part {name[:80]!a} has another name in the directory."
         raise InvalidInput(msg)
-    if flags & 1 or method not in (0, 8):
+    if flags & ~_USUAL or method not in (0, 8):
         msg = f"its part {name[:80]!a} is encrypted or packed by an unusual method."
         raise InvalidInput(msg)
     if (method == 0 and packed != size) or size > max(LARGEST_UNPACKED, packed):

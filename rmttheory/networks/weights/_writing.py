@@ -67,7 +67,7 @@ def write_copy(path: Path, *, kind: str, files: tuple[str, ...], changes: Iterab
                     os.replace(repacked, copy)
                 finally:
                     repacked.unlink(missing_ok=True)
-    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         msg = f"{path} cannot be written: {getattr(error, 'strerror', None) or str(error).rstrip('.')}."
         raise InvalidInput(msg) from None
 
