@@ -11,12 +11,12 @@ HERE = Path(__file__).parent
 _HEAD = """# The papers' experiments
 
 What the papers report beside what was found here. Every number stands in a record,
-`docs/experiments/NAME.json`, that the command under its table wrote; the same command with `--preset quick` takes
-less than two minutes on one core. All of them together, with every other script in `simulations/`:
+`docs/experiments/NAME.json`, that the command under its table wrote; the same command with `--preset quick`
+takes less than two minutes on one core. All of them together, with every other script in `simulations/`:
 `bash .ci/nightly`.
 
-"As the paper says" compares the sign or the size of the quantity in that row, as the row names it; a dash means
-that the two cannot be compared, and the [gallery](gallery/index) says why.
+"As the paper says" compares the sign or the size of the quantity in that row, as the row names it; a dash
+means that the two cannot be compared, and the [gallery](gallery/index) says why.
 
 | experiment | what was found |
 |---|---|
