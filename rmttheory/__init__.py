@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         spike_threshold,
     )
     from rmttheory.networks import Network, Split, load_dataset, remove_bulk, train
+    from rmttheory.studies import inspect, inspect_layer
     from rmttheory.theorem import Claim, Verdict, claims, examine, verify
 
 __version__ = "0.1.0"
@@ -45,6 +46,8 @@ __all__ = [
     "claims",
     "examine",
     "fit_edge",
+    "inspect",
+    "inspect_layer",
     "load_dataset",
     "outlier",
     "overlaps",
@@ -61,7 +64,13 @@ if not TYPE_CHECKING:  # type checkers would take every name for granted
 
     def __getattr__(name: str) -> Any:
         if name in __all__:
-            for floor in ("arrays", "matrices", "networks", "theorem"):  # each loads those before it anyway
+            for floor in (
+                "arrays",
+                "matrices",
+                "networks",
+                "theorem",
+                "studies",
+            ):  # each loads those before it anyway
                 module = importlib.import_module(f"{__name__}.{floor}")
                 if name in module.__all__:
                     return getattr(module, name)

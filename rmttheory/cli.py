@@ -24,6 +24,8 @@ EPILOG = (
 )
 DENSE = "Draw matrices in full, also Gaussian ones, whose law is known without."
 
+ORDERS = "file, name, size, spikes, energy, fit, tail, spread, rank or saved"
+
 
 def _shared(command: Command) -> Command:
     """Add the options that every command takes."""
@@ -405,6 +407,52 @@ def selftest(device: str | None, seed: int, as_json: bool, quiet: bool) -> int:
     elif not quiet:
         click.echo("\n".join(self_test_lines(result)))
     return int(not result.passed)
+
+
+@app.command(
+    "inspect",
+    epilog="Exit status: 0 inspected, 2 bad input, 130 interrupted.",
+    short_help="Look at every layer of a weight file.",
+)
+@click.argument("file", metavar="FILE")
+@click.option("--layers", default="*", show_default=True, metavar="GLOB", help="Only layers of such names.")
+@click.option(
+    "--sort", default="file", show_default=True, metavar="KEY", help=f"Order of the rows: {ORDERS}."
+)
+@click.option("--out", metavar="DIR", help="Folder for inspection.json, the report and a figure a layer.")
+@click.option("--jobs", type=int, default=1, show_default=True, help="Processes; each holds a layer.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
+@click.option("--quiet", is_flag=True, help="No progress and no table.")
+def inspect_file(
+    file: str, layers: str, sort: str, out: str | None, jobs: int, as_json: bool, quiet: bool
+) -> int:
+    """Look at every matrix of a weight file: bulk, edge, spikes, tail, hypotheses, and what could be removed.
+
+    FILE is safetensors, .npy, .npz, .onnx, PyTorch (.pt, .pth, .bin), HDF5 or Keras, or an index of several.
+    Nothing in it is executed.
+    """
+    from rmttheory.arrays import check_choice
+    from rmttheory.studies.inspecting import inspect
+    from rmttheory.studies.inspection_rows import ORDERS as KEYS
+    from rmttheory.studies.records import Folder
+    from rmttheory.studies.terminal import print_renderable, watching
+
+    check_choice(sort, "sort", tuple(KEYS))
+    folder = Folder(out) if out else None
+    with watching(quiet=quiet) as watcher:
+        found = inspect(file, layers=layers, jobs=jobs, watcher=watcher).sorted(sort)
+        report = None
+        if folder:
+            from rmttheory.studies.inspection_report import write_inspection
+
+            report = write_inspection(found, folder, watcher=watcher)
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=1))
+    elif not quiet:
+        print_renderable(found)
+    if report and not quiet:
+        click.echo(f"Report: {report}", err=as_json)
+    return 0
 
 
 def _replay(path: str, *, as_json: bool, quiet: bool) -> int:

@@ -10,6 +10,7 @@ from rmttheory.matrices.counting import count_singular_values
 from rmttheory.matrices.damping import Shrinkage, estimate_shrinkage, optimal_shrinkage
 from rmttheory.matrices.edge_sampling import EdgeSample, sample_edge
 from rmttheory.matrices.edges import EdgeEstimate, EdgeStatus, fit_edge
+from rmttheory.matrices.effective_ranks import entropy_rank, stable_rank
 from rmttheory.matrices.ensembles import Draw, Spiked
 from rmttheory.matrices.krylov import Factored, TopValues, top_singular_values
 from rmttheory.matrices.lanczos import (
@@ -63,6 +64,7 @@ from rmttheory.matrices.spikes import (
     spike_from_outlier,
     spike_threshold,
 )
+from rmttheory.matrices.tails import TailFit, fit_tail, noise_exponent
 from rmttheory.matrices.tracy_widom import TracyWidom, largest_singular_value_quantile, tracy_widom_scaling
 from rmttheory.matrices.wigner import (
     Semicircle,
@@ -104,6 +106,7 @@ __all__ = [
     "SpikeStatus",
     "Spiked",
     "StudentT",
+    "TailFit",
     "TopValues",
     "TracyWidom",
     "Uniform",
@@ -112,9 +115,11 @@ __all__ = [
     "compare_ratios",
     "count_singular_values",
     "d_transform",
+    "entropy_rank",
     "estimate_shrinkage",
     "extreme_eigenvalues",
     "fit_edge",
+    "fit_tail",
     "goe_eigenvalues",
     "hard_threshold",
     "hard_threshold_unknown_noise",
@@ -122,6 +127,7 @@ __all__ = [
     "kolmogorov_distance",
     "largest_singular_value_quantile",
     "lower_edge",
+    "noise_exponent",
     "null_singular_values",
     "optimal_shrinkage",
     "outlier",
@@ -138,6 +144,7 @@ __all__ = [
     "spike_from_outlier",
     "spike_threshold",
     "spiked_singular_values",
+    "stable_rank",
     "top_singular_values",
     "tracy_widom_scaling",
     "unfolded_spacings",

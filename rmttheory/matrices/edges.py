@@ -43,6 +43,7 @@ from rmttheory.matrices._bulks import (
     gamma_variances,
 )
 from rmttheory.matrices.spikes import bulk_edge, d_transform
+from rmttheory.matrices.tracy_widom import tracy_widom_scaling
 
 _NULL_SIZE = 256  # larger spectra are compared with nulls of this size
 _METHODS = ("bema", "bema-gamma", "fit", "median")
@@ -113,14 +114,43 @@ class EdgeEstimate:
         For ``bema-gamma``: 199 spectra with the fitted ``gamma_shape``, not refitted, which errs on the high
         side.
         """
-        (n, m), p = self.shape, min(self.shape)
-        size, move = p, 0.0
-        if self.gamma_shape is None and p > _NULL_SIZE:
-            n, m = (round(side * _NULL_SIZE / p) for side in (n, m))
-            size, move = _NULL_SIZE, _fluctuation(p) - _fluctuation(_NULL_SIZE)
-        misfits, _ = _null(n, m, self.gamma_shape, self.alpha, self.method, self.level)
-        worse = np.count_nonzero(misfits * size + move >= self.misfit * p)
-        return float((1 + worse) / (1 + len(misfits)))
+        null, p, move = self._null, min(self.shape), 0.0
+        if null.size < p:
+            move = _fluctuation(p) - _fluctuation(null.size)
+        worse = np.count_nonzero(null.misfits * null.size + move >= self.misfit * p)
+        return float((1 + worse) / (1 + len(null.misfits)))
+
+    @property
+    def edge_error(self) -> float:
+        """Standard deviation of ``edge``, which goes with the root of ``g``."""
+        return self.edge * self.g_error / (2.0 * self.g)
+
+    def top_p_value(self, s: float) -> float:
+        """Two-sided p-value of the first value below the edge as the end of a bulk of noise.
+
+        Beside ``spikes`` spikes of any strength it lies, by interlacing, between the largest values of
+        noise of ``n - spikes`` by ``m - spikes`` and of noise of full shape. Each side is judged by the
+        more lenient of the two, among the spectra of `p_value`, each with the first value below its edge.
+
+        Parameters
+        ----------
+        s : float
+            On the scale of ``edge``.
+        """
+        scores = self._null.scores
+        (n, m), k = self.shape, self.spikes
+        high, low = (_score(s, (n, m), (n - left, m - left), self.g) for left in (0, k))
+        beyond = 1 + min(np.count_nonzero(scores >= high), np.count_nonzero(scores <= low))
+        return float(min(1.0, 2 * beyond / (1 + len(scores))))
+
+    @functools.cached_property
+    def _null(self) -> _Null:
+        n, m = self.shape
+        if self.gamma_shape is None:
+            n, m = max(n, m), min(n, m)  # up to the scale, transposing changes nothing
+            if m > _NULL_SIZE:
+                n, m = round(n * _NULL_SIZE / m), _NULL_SIZE
+        return _null(n, m, self.gamma_shape, self.alpha, self.method, self.level)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -215,6 +245,15 @@ def fit_edge(
     )
 
 
+class _Null(NamedTuple):
+    """What simulated noise looks like that was fitted in the same way."""
+
+    size: int
+    misfits: HostArray
+    levels: HostArray
+    scores: HostArray
+
+
 class _Fit(NamedTuple):
     g: float
     edge: float
@@ -282,7 +321,7 @@ def _relative_error(
     ``(sqrt(2) / pi) sum_k sin(k phi) x_k / sqrt(k)`` with independent unit normals ``x_k``, ``k <= p``.
     """
     if gamma_shape is not None:
-        return float(np.std(_null(n, m, gamma_shape, alpha, method, level)[1]))
+        return float(np.std(_null(n, m, gamma_shape, alpha, method, level).levels))
     bulk = equal_variances(n, m)
     p = min(n, m)
     middle = _window(p, 0.5 if method == "median" else alpha)
@@ -294,13 +333,29 @@ def _relative_error(
 
 
 @functools.lru_cache(maxsize=64)
-def _null(
-    n: int, m: int, gamma_shape: float | None, alpha: float, method: str, level: float
-) -> tuple[HostArray, HostArray]:
-    """Misfits and noise levels fitted to simulated noise."""
+def _null(n: int, m: int, gamma_shape: float | None, alpha: float, method: str, level: float) -> _Null:
+    """Fit simulated noise: misfits, noise levels, and scores of the first value below the edge."""
     bulk = _bulk(n, m, gamma_shape)
-    fits = [_settle(draw, bulk, alpha, method, level) for draw in bulk.draws()]
-    return np.array([fit.misfit for fit in fits]), np.array([fit.g for fit in fits])
+    draws = bulk.draws()
+    fits = [_settle(draw, bulk, alpha, method, level) for draw in draws]
+    first = [_first_below(draw, fit.spikes) for draw, fit in zip(draws, fits)]
+    return _Null(
+        size=min(n, m),
+        misfits=np.array([fit.misfit for fit in fits]),
+        levels=np.array([fit.g for fit in fits]),
+        scores=np.array([_score(s, (n, m), (n, m), fit.g) for s, fit in zip(first, fits)]),
+    )
+
+
+def _first_below(s: HostArray, spikes: int) -> float:
+    """Of ascending values, the largest that is no spike."""
+    return float(s[max(len(s) - 1 - spikes, 0)])
+
+
+def _score(s: float, shape: tuple[int, int], rest: tuple[int, int], g: float) -> float:
+    """Tracy-Widom score of a value as the largest of noise of shape ``rest`` and entries ``N(0, g / n)``."""
+    centre, scale = tracy_widom_scaling(*rest)
+    return (s * s * shape[0] / g - centre) / scale
 
 
 def _fluctuation(p: int) -> float:

@@ -3,6 +3,8 @@
 from rmttheory.studies.curves import Curve
 from rmttheory.studies.edge import EdgeStudy, study_edge
 from rmttheory.studies.grid import Job, plan, plan_controls
+from rmttheory.studies.inspected import Advice, Inspection, LayerInspection, Skipped
+from rmttheory.studies.inspecting import inspect, inspect_layer
 from rmttheory.studies.records import Replayed, Run, replay_file
 from rmttheory.studies.runner import Watcher, Work, run
 from rmttheory.studies.selftest import SelfTest, self_test
@@ -11,17 +13,23 @@ from rmttheory.studies.trained import NetworkStudy, train_network
 from rmttheory.studies.verification import Verification, verify_controls, verify_suite
 
 __all__ = [
+    "Advice",
     "Curve",
     "EdgeStudy",
+    "Inspection",
     "Job",
+    "LayerInspection",
     "NetworkStudy",
     "Replayed",
     "Run",
     "SelfTest",
+    "Skipped",
     "SpectrumStudy",
     "Verification",
     "Watcher",
     "Work",
+    "inspect",
+    "inspect_layer",
     "plan",
     "plan_controls",
     "replay_file",

@@ -68,14 +68,14 @@ def appearance() -> Iterator[None]:
         yield
 
 
-def encode(figure: Figure, kind: str) -> bytes:
+def encode(figure: Figure, kind: str, *, dpi: int = DPI) -> bytes:
     """Return the figure as the bytes of a ``png``, ``pdf`` or ``svg`` file."""
     if figure.get_layout_engine():  # settled once: every later form then costs less, and looks the same
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
     buffer = io.BytesIO()
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
-    figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
+    figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
     return buffer.getvalue()
 
 
@@ -104,7 +104,7 @@ def spectrum_figure(
     """
     figure = Figure(figsize=(WIDTH, 3.8))
     axes = figure.subplots()
-    _bulk(axes, values, shape, g=g, edge=edge)
+    draw_bulk(axes, values, shape, g=g, edge=edge)
     if len(predicted):
         axes.plot(
             predicted,
@@ -135,7 +135,7 @@ def pruning_figure(
     """
     figure = Figure(figsize=(WIDTH, 5.0))
     before, after = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    _bulk(before, values, shape, g=g, edge=edge)
+    draw_bulk(before, values, shape, g=g, edge=edge)
     before.set(title=f"{title}, before", ylabel="density", xlim=(-0.03 * values[0], 1.04 * values[0]))
     figure.legend(loc="outside lower center", ncols=2)
     after.axvline(edge, color=LIGHT.ink, linestyle="--", linewidth=1)
@@ -216,19 +216,35 @@ def overview_figure(verdicts: Sequence[Verdict]) -> Figure:
     return figure
 
 
-def _bulk(
+def plain_numbers(axes: Axes) -> None:
+    """Write the numbers of a logarithmic axis as people do."""
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _decades(axes) < 1.5 else (1,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _decades(axes: Axes) -> float:
+    low, high = axes.get_xlim()
+    return math.log10(high / low)
+
+
+def draw_bulk(
     axes: Axes,
     values: HostArray,
     shape: tuple[int, int],
     *,
     g: float,
     edge: float,
+    window: float = math.inf,
 ) -> None:
-    """Draw a histogram, the law scaled to its share of the values, the edge, and each value above it."""
+    """Draw a histogram, the law scaled to its share of the values, the edge, and each value above it.
+
+    Values beyond ``window`` are counted in the legend and left out of sight.
+    """
     law = SingularMarchenkoPastur(shape[1] / shape[0], g)
     low, high = law.support
     above = values[values > edge]
-    top = max(float(values.max()), high)
+    top = min(max(float(values.max()), high), max(window, high))
     count = int(np.clip(2 * len(values) ** 0.5, 12, 60))
     bins = np.linspace(max(0.0, min(low, float(values.min()))), high, count + 1)
     width = float(bins[1] - bins[0])
@@ -250,8 +266,9 @@ def _bulk(
     axes.axvline(edge, color=LIGHT.ink, linestyle="--", linewidth=1, label=f"edge {number(edge)}")
     if len(above):
         label = f"{len(above)} above the edge"
-        axes.plot(above, np.full(len(above), _stem(axes)), "o", color=LIGHT.spike, markersize=4, label=label)
-        axes.vlines(above, 0, _stem(axes), color=LIGHT.spike, linewidth=1.2)
+        seen = above[above <= top]
+        axes.plot(seen, np.full(len(seen), _stem(axes)), "o", color=LIGHT.spike, markersize=4, label=label)
+        axes.vlines(seen, 0, _stem(axes), color=LIGHT.spike, linewidth=1.2)
     axes.set_xlim(max(0.0, float(bins[0]) - 0.03 * top), 1.04 * top)
 
 

@@ -52,6 +52,13 @@ def write_report(run: Run, folder: Folder) -> None:
         If a file cannot be written.
     """
     facts = _facts(run) | {"pictures": make_pictures(run, folder)}
+    pages = page_templates()
+    for name in ("report.md", "report.html"):
+        folder.write(name, pages.get_template(f"{name}.j2").render(facts))
+
+
+def page_templates() -> jinja2.Environment:
+    """Return the templates of reports, with the filters that they use."""
     pages = jinja2.Environment(
         loader=jinja2.PackageLoader("rmttheory.studies"),
         autoescape=jinja2.select_autoescape(["html.j2"]),
@@ -67,8 +74,7 @@ def write_report(run: Run, folder: Folder) -> None:
         "cell_values": cell_values,
         "parameters": cell_text,
     }
-    for name in ("report.md", "report.html"):
-        folder.write(name, pages.get_template(f"{name}.j2").render(facts))
+    return pages
 
 
 def _facts(run: Run) -> dict[str, Any]:
@@ -90,12 +96,12 @@ def _facts(run: Run) -> dict[str, Any]:
             (claim, [v for v in run.verdicts if v.claim == claim.id]) for claim in _claims(run.verdicts)
         ],
         "outcomes": [outcome for outcome in Outcome if run.count(outcome)],
-        "predicates": _predicate_statements(),
+        "predicates": predicate_statements(),
         "hypotheses": _readings(run),
         "environment": environment(),
         "reconstructed": RECONSTRUCTED,
         "share": run.alpha / run.shares if run.shares else run.alpha,
-        "style": Markup(_style()),
+        "style": Markup(style_sheet()),
     }
 
 
@@ -112,13 +118,14 @@ def _readings(run: Run) -> list[tuple[str, list[Any]]]:
     return [(name, [findings.get(name) for findings in found]) for name in names]
 
 
-def _predicate_statements() -> dict[str, str]:
+def predicate_statements() -> dict[str, str]:
+    """Return what each hypothesis of a trained layer states."""
     from rmttheory.theorem.trained.predicates import PREDICATES
 
     return {predicate.id: predicate.statement for predicate in PREDICATES}
 
 
-def _style() -> str:
+def style_sheet() -> str:
     """Return the style sheet, its colours those of the figures."""
     light, dark = (
         " ".join(f"--{name}: {color};" for name, color in theme.colors.items()) for theme in (LIGHT, DARK)

@@ -117,6 +117,11 @@ def print_table(headings: Sequence[str], lines: Sequence[Sequence[Any]]) -> None
     _stdout().print(table)
 
 
+def print_renderable(found: Any) -> None:
+    """Print what lays itself out."""
+    _stdout().print(found)
+
+
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for heading in headings:

@@ -14,7 +14,7 @@ import pytest
 from rmttheory import __version__
 from rmttheory.theorem.claims import claims
 
-COMMANDS = ("verify", "controls", "watch", "claims", "spectrum", "edge", "train", "selftest")
+COMMANDS = ("verify", "controls", "watch", "claims", "spectrum", "edge", "train", "inspect", "selftest")
 
 
 def test_version(run):

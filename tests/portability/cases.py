@@ -38,6 +38,7 @@ TALL = _single(_RNG.standard_normal((12, 5)) / np.sqrt(12))
 WIDE = _single(_RNG.standard_normal((4, 9)) / np.sqrt(4))
 SQUARE = _single(_RNG.standard_normal((6, 6)) / np.sqrt(6))
 VALUES = _single([0.25, 1.5, 3.0, 0.75, 2.0])
+TAIL = 2.0 ** (np.arange(40.0) // 2 - 6.0)  # powers of 2 are exact in both precisions
 W1, B1 = _single(_RNG.standard_normal((7, 5)) / 2), _single(_RNG.standard_normal(7) / 4)
 W2 = _single(_RNG.standard_normal((3, 7)) / 2)
 X = _single(_RNG.standard_normal((6, 5)))
@@ -188,6 +189,11 @@ CASES: dict[str, Case] = {
     ),
     # A ratio of gaps: two subtractions of numbers up to 3 and one division, gaps of 0.5 and more.
     "matrices.spacing_ratios": Case(lambda p: matrices.spacing_ratios(p.put(VALUES)), slack=2 * 3 / 0.5 + 1),
+    # Sums of five values; the exponential of an entropy of about 1.5, of logarithms of at most 2.
+    "matrices.stable_rank": Case(lambda p: matrices.stable_rank(p.put(VALUES)), slack=20),
+    "matrices.entropy_rank": Case(lambda p: matrices.entropy_rank(p.put(VALUES)), slack=5 * 10 * 2),
+    # Fitted on the host to values that are held exactly in either precision.
+    "matrices.fit_tail": Case(lambda p: matrices.fit_tail(p.put(TAIL)).exponent, slack=1),
     # The law is evaluated on the host; the values are held exactly.
     "matrices.kolmogorov_distance": Case(
         lambda p: matrices.kolmogorov_distance(p.put(VALUES), matrices.MarchenkoPastur(0.5).singular()),
@@ -508,6 +514,7 @@ HOST_ONLY = {
         matrices.spike_from_outlier matrices.d_transform matrices.hard_threshold
         matrices.hard_threshold_unknown_noise matrices.shrink
         matrices.wigner_outlier matrices.wigner_overlap matrices.wigner_curvature matrices.optimal_shrinkage
+        matrices.EdgeEstimate.top_p_value
         matrices.tracy_widom_scaling matrices.largest_singular_value_quantile
         certificates.width_where_radius_speaks
     """,

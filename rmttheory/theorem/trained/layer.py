@@ -30,17 +30,57 @@ def ratio(a: HostArray, b: HostArray) -> HostArray:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TrainedLayer:
-    """A trained layer, its split and its data, on the host in double precision.
+class BareLayer:
+    """A matrix with its fitted bulk, in double precision: all that a weight file shows of a layer.
+
+    Attributes
+    ----------
+    left, values, right : arrays, shapes (n, q), (p,), (m, q)
+        Singular values of ``W``, descending, and the vectors of the first ``q``, all that are kept or more.
+    rank : int
+        How many singular values were kept.
+    estimate : EdgeEstimate
+    level : float
+        Of each random predicate.
+    """
+
+    left: HostArray
+    values: HostArray
+    right: HostArray
+    rank: int
+    estimate: EdgeEstimate
+    level: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Outputs and inputs, ``(n, m)``."""
+        return self.estimate.shape
+
+    @property
+    def g(self) -> float:
+        """Fitted noise level."""
+        return self.estimate.g
+
+    @cached_property
+    def spikes(self) -> HostArray:
+        """Singular values above the edge."""
+        return self.values[: self.estimate.spikes]
+
+    @cached_property
+    def strengths(self) -> HostArray:
+        """Spikes behind `spikes`, by the inverse of the outlier map."""
+        n, m = self.shape
+        found = [spike_from_outlier(float(s), m / n, self.g).theta for s in self.spikes]
+        return np.asarray(np.nan_to_num(found, nan=spike_threshold(m / n, self.g)))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainedLayer(BareLayer):
+    """A trained layer, its split and its data.
 
     Attributes
     ----------
     kept, removed : array, shape (n, m)
-    left, values, right : arrays, shapes (n, p), (p,), (m, p)
-        Singular vectors and values of ``W``, descending.
-    rank : int
-        How many singular values were kept.
-    estimate : EdgeEstimate
     inputs : array, shape (samples, m)
         What reaches the layer, one sample a row.
     confidences : array, shape (samples,)
@@ -51,25 +91,17 @@ class TrainedLayer:
         The activation of the layer.
     slopes : array, shape (training samples,)
         Derivative of each sample's training objective along ``removed``.
-    level : float
-        Of each random predicate.
     stream : Stream
         Null draws.
     """
 
     kept: HostArray
     removed: HostArray
-    left: HostArray
-    values: HostArray
-    right: HostArray
-    rank: int
-    estimate: EdgeEstimate
     inputs: HostArray
     confidences: HostArray
     lipschitz: float
     activate: Callable[[HostArray], HostArray]
     slopes: HostArray
-    level: float
     stream: Stream
 
     @classmethod
@@ -89,17 +121,6 @@ class TrainedLayer:
             **facts,
         )
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Outputs and inputs, ``(n, m)``."""
-        n, m = self.removed.shape
-        return n, m
-
-    @property
-    def g(self) -> float:
-        """Fitted noise level."""
-        return self.estimate.g
-
     @cached_property
     def extraction(self) -> nulls.Extraction:
         """What truncation does to noise."""
@@ -109,18 +130,6 @@ class TrainedLayer:
     def norms(self) -> HostArray:
         """Euclidean norms of the inputs."""
         return np.asarray(np.sqrt(np.sum(self.inputs**2, axis=1)))
-
-    @cached_property
-    def spikes(self) -> HostArray:
-        """Singular values above the edge."""
-        return self.values[: self.estimate.spikes]
-
-    @cached_property
-    def strengths(self) -> HostArray:
-        """Spikes behind `spikes`, by the inverse of the outlier map."""
-        n, m = self.shape
-        found = [spike_from_outlier(float(s), m / n, self.g).theta for s in self.spikes]
-        return np.asarray(np.nan_to_num(found, nan=spike_threshold(m / n, self.g)))
 
     @property
     def draws(self) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from rmttheory.arrays import HostArray
 from rmttheory.theorem.hypotheses import Knowable, Measurement, Predicate, at_least, at_most, normal_quantile
 from rmttheory.theorem.trained import nulls
-from rmttheory.theorem.trained.layer import TrainedLayer
+from rmttheory.theorem.trained.layer import BareLayer, TrainedLayer
 
 TAIL = 10
 """Least number of entries that make a tail."""
@@ -43,18 +43,24 @@ def _entries(layer: TrainedLayer, *, permute: bool) -> Measurement:
 
 
 def _moments(layer: TrainedLayer) -> Measurement:
+    return moments(np.abs(layer.kept + layer.removed).ravel(), layer.level)
+
+
+def moments(entries: HostArray, level: float) -> Measurement:
+    """Measure the tail of the absolute entries of a layer, by their Hill exponent."""
     from scipy.special import gammainccinv
 
-    entries = np.sort(np.abs(layer.kept + layer.removed), axis=None)
     entries = entries[entries > 0]
     count = max(TAIL, entries.size // 500)
     if entries.size <= count:
         return at_least(0.0, 0.0, f"At most {TAIL} entries are not 0: too few to see a tail.")
-    total = float(np.sum(np.log(entries[-count:] / entries[-count - 1])))
+    top = np.partition(entries, entries.size - count - 1)[-count - 1 :].astype(np.float64)
+    total = float(np.sum(np.log(top / top.min())))
     hill = count / max(total, count * np.finfo(float).eps)
     # under a Pareto tail of exponent 4, 4 count / hill has the Gamma(count) law
-    least = 4 * count / float(gammainccinv(count, layer.level))
-    kurtosis = float(entries.size * np.sum(entries**4) / np.sum(entries**2) ** 2)
+    least = 4 * count / float(gammainccinv(count, level))
+    squares = (entries / top.max()) ** 2
+    kurtosis = float(entries.size * np.vdot(squares, squares) / np.sum(squares) ** 2)
     how = (
         f"Hill exponent of the {count} largest entries of W; below the threshold 4 is excluded, "
         f"and with it a bulk that ends at its edge. Kurtosis {kurtosis:.2f} (3 if normal)."
@@ -102,14 +108,16 @@ def _biunitary(layer: TrainedLayer) -> Measurement:
     return at_least(test.p_value, layer.level, how)
 
 
-def _noise_level(layer: TrainedLayer) -> Measurement:
+def noise_level(layer: BareLayer) -> Measurement:
+    """Measure the noise level of the fitted bulk against 1."""
     slack = normal_quantile(layer.level) * layer.estimate.g_error
     return at_most(
         layer.g, 1 + slack, "Noise level g of the fitted bulk; the threshold is 1 and its sampling error."
     )
 
 
-def _mp_bulk(layer: TrainedLayer) -> Measurement:
+def mp_bulk(layer: BareLayer) -> Measurement:
+    """Measure how well the bulk fits the Marchenko-Pastur law."""
     how = (
         f"p-value of the largest distance between the bulk and its fitted law, {layer.estimate.misfit:.4f}, "
         "among pure noise of this shape fitted in the same way."
@@ -188,11 +196,11 @@ NOISE_PREDICATES: tuple[Predicate, ...] = (
         knowable=_F,
         of_noise=True,
     ),
-    Predicate(id="noise_level", statement="The noise level g is at most 1.", check=_noise_level, knowable=_F),
+    Predicate(id="noise_level", statement="The noise level g is at most 1.", check=noise_level, knowable=_F),
     Predicate(
         id="mp_bulk",
         statement="The singular values of R follow the Marchenko-Pastur law.",
-        check=_mp_bulk,
+        check=mp_bulk,
         knowable=_F,
     ),
     Predicate(

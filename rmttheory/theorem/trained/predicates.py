@@ -19,7 +19,7 @@ from rmttheory.theorem.hypotheses import (
     at_most,
     normal_quantile,
 )
-from rmttheory.theorem.trained.layer import TrainedLayer, ratio
+from rmttheory.theorem.trained.layer import BareLayer, TrainedLayer, ratio
 from rmttheory.theorem.trained.noise import NOISE_PREDICATES
 
 
@@ -38,7 +38,8 @@ def _find(predicate: Predicate, layer: TrainedLayer) -> Checked:
 _NO_SPIKE = "No singular value lies above the edge: nothing to check."
 
 
-def _low_rank(layer: TrainedLayer) -> Measurement:
+def low_rank(layer: BareLayer) -> Measurement:
+    """Measure the share of singular values above the edge."""
     share = len(layer.spikes) / len(layer.values)
     how = (
         f"{len(layer.spikes)} of {len(layer.values)} singular values lie above the edge; beyond the "
@@ -47,7 +48,8 @@ def _low_rank(layer: TrainedLayer) -> Measurement:
     return at_most(share, layer.estimate.alpha, how)
 
 
-def _supercritical(layer: TrainedLayer) -> Measurement:
+def supercritical(layer: BareLayer) -> Measurement:
+    """Measure the weakest detected spike against the threshold."""
     if len(layer.spikes) == 0:
         return at_least(0.0, 0.0, _NO_SPIKE)
     n, m = layer.shape
@@ -59,7 +61,8 @@ def _supercritical(layer: TrainedLayer) -> Measurement:
     return at_least(weakest, 1 + min(n, m) ** (-1 / 3), how)
 
 
-def _gap(layer: TrainedLayer) -> Measurement:
+def gap(layer: BareLayer) -> Measurement:
+    """Measure the gap below the last spike against the norm of the noise."""
     k = len(layer.spikes)
     if k in (0, len(layer.values)):
         return at_most(0.0, 0.0, _NO_SPIKE if k == 0 else "Every singular value lies above the edge.")
@@ -68,7 +71,8 @@ def _gap(layer: TrainedLayer) -> Measurement:
     return at_most(layer.estimate.bulk_edge / max(gap, sys.float_info.min), 0.25, how)
 
 
-def _distinct(layer: TrainedLayer) -> Measurement:
+def distinct(layer: BareLayer) -> Measurement:
+    """Measure how far neighbouring spikes are apart."""
     if len(layer.spikes) < 2:
         return at_least(0.0, 0.0, "Fewer than two singular values lie above the edge: nothing to check.")
     gap = float(np.min(layer.spikes[:-1] - layer.spikes[1:]))
@@ -76,7 +80,8 @@ def _distinct(layer: TrainedLayer) -> Measurement:
     return at_least(gap / math.sqrt(2 * layer.g / layer.shape[0]), normal_quantile(layer.level / 2), how)
 
 
-def _delocalised(layer: TrainedLayer) -> Measurement:
+def delocalised(layer: BareLayer) -> Measurement:
+    """Measure the largest entry of the leading singular vectors."""
     from scipy.special import betainccinv
 
     k, sides = len(layer.spikes), (layer.left, layer.right)
@@ -94,7 +99,8 @@ def _delocalised(layer: TrainedLayer) -> Measurement:
     return at_most(max(a / b for a, b in zip(largest, limits)), 1.0, how)
 
 
-def _signal_norm(layer: TrainedLayer) -> Measurement:
+def signal_norm(layer: BareLayer) -> Measurement:
+    """Measure the Frobenius norm of the detected signal."""
     value = math.sqrt(float(np.sum(layer.strengths**2)) / layer.shape[0])
     how = "|S|_F / sqrt(n) from the detected spikes; it must tend to 0 as the width grows, here: lie below 1."
     return at_most(value, 1.0, how)
@@ -169,34 +175,34 @@ PREDICATES: tuple[Predicate, ...] = (
     Predicate(
         id="low_rank",
         statement=r"$S$ has few singular values beside $\min(n, m)$.",
-        check=_low_rank,
+        check=low_rank,
         knowable=_F,
     ),
     Predicate(
         id="supercritical",
         statement=r"Every spike exceeds $\sqrt g\,c^{1/4}$ by more than the critical window.",
-        check=_supercritical,
+        check=supercritical,
         knowable=_F,
     ),
     Predicate(
         id="gap",
         statement=r"The last spike is separated from the rest by four times $\lVert R\rVert$.",
-        check=_gap,
+        check=gap,
         knowable=_F,
     ),
     Predicate(
         id="distinct",
         statement="The strengths of the spikes differ by more than they fluctuate.",
-        check=_distinct,
+        check=distinct,
         knowable=_F,
     ),
     Predicate(
         id="delocalised",
         statement="The singular vectors of S are spread over all coordinates.",
-        check=_delocalised,
+        check=delocalised,
         knowable=_F,
     ),
-    Predicate(id="signal_norm", statement=r"$|S|_F$ is $o(\sqrt n)$.", check=_signal_norm, knowable=_F),
+    Predicate(id="signal_norm", statement=r"$|S|_F$ is $o(\sqrt n)$.", check=signal_norm, knowable=_F),
     Predicate(
         id="outer_scale",
         statement="The scale $a(N, s)$ of the layers around tends to 0.",
