@@ -99,16 +99,23 @@ def variance_ratio(x: Sequence[float], y: Sequence[float], *, level: float = 0.0
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """Return p-values adjusted for being several (Holm 1979).
+    """Return the p-values of several tests, adjusted for their number, in the order given.
 
-    Rejecting what is at most ``alpha`` then errs anywhere with probability at most ``alpha``, however the
-    tests depend on each other.
+    Rejecting those up to a level rejects any true hypothesis with at most that probability, however the tests
+    depend on each other.
+
+    Raises
+    ------
+    InvalidInput
+        If a p-value is not in [0, 1].
+
+    Source: S. Holm, Scand. J. Statist. 6 (1979).
     """
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    adjusted, least = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(order):
-        least = max(least, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = least
+    given = [check_interval(p, "p_values", low=0, high=1, closed="both") for p in p_values]
+    adjusted, largest = [0.0] * len(given), 0.0
+    for done, i in enumerate(sorted(range(len(given)), key=given.__getitem__)):
+        largest = max(largest, min(1.0, (len(given) - done) * given[i]))
+        adjusted[i] = largest
     return tuple(adjusted)
 
 

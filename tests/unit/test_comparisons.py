@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from rmttheory.arrays import InvalidInput
-from rmttheory.studies.comparisons import mean_interval, paired_difference, variance_ratio
+from rmttheory.studies.comparisons import holm, mean_interval, paired_difference, variance_ratio
 from rmttheory.theorem.verdicts import binomial_cdf, binomial_sf
 
 
@@ -67,3 +67,20 @@ def test_bad_samples(x, y, words):
 def test_variances_need_samples_that_vary():
     with pytest.raises(InvalidInput, match="vary"):
         variance_ratio([1.0, 1.0, 1.0], [1.0, 2.0, 3.0])
+
+
+def test_holm_is_the_worked_example():
+    """Four tests: 4 x .005, 3 x .01, then 2 x .03 and, not below it, .04."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02], rel=1e-15)
+    assert holm([0.5, 0.9]) == (1.0, 1.0)
+    assert holm([]) == ()
+    with pytest.raises(InvalidInput, match="p_values"):
+        holm([1.2])
+
+
+def test_holm_errs_as_seldom_as_stated():
+    """Null: any error among ten true hypotheses has probability 1 - (1 - .05 / 10)^10 = .0489; level 1e-3."""
+    rng = np.random.default_rng(0)
+    errors = sum(min(holm(rng.uniform(size=10))) <= 0.05 for _ in range(2000))
+    rate = 1 - (1 - 0.005) ** 10
+    assert min(binomial_cdf(errors, 2000, rate), binomial_sf(errors, 2000, rate)) > 5e-4
