@@ -388,9 +388,10 @@ def sentence(
     return (
         f"Over {seeds} seeds, while training and after it: without the bulk {counts('bulk', 1)} of "
         f"{len(MEASURES)} measures say simpler ({counts('bulk', 1, True)} of {relative} relative to the "
-        f"weights, {counts('bulk', 1, False)} of {absolute} of the Hessian as it is) and {counts('bulk', -1)} "
-        f"less simple, at {right['bulk while']} and {right['bulk after']} % test accuracy where unpruned networks have "
-        f"{right[UNPRUNED]}; of equal size, {others}; the bulk is ahead of both in "
+        f"weights, {counts('bulk', 1, False)} of {absolute} of the Hessian as it is) and "
+        f"{counts('bulk', -1)} less simple, at {right['bulk while']} and {right['bulk after']} % test "
+        f"accuracy where unpruned networks have {right[UNPRUNED]}; of equal size, {others}; the "
+        "bulk is ahead of both in "
         f"{' and '.join(map(str, beyond.values()))}."
     )
 
