@@ -8,16 +8,16 @@ and for fully connected networks higher accuracy and less variance over initiali
 is trained in several arms from the same start, on the same samples in the same order:
 
 * *none*: never pruned;
-* *bulk*: cut once, after half of the epochs; what lies above the fitted edge stays and one in twenty of the
-  values below it, stored as two factors where that saves parameters;
+* *bulk*: dense layers cut once, after half of the epochs; what lies above the fitted edge stays and one in
+  twenty of the values below it, stored as two factors where that saves parameters;
 * *magnitude*: the largest entries, as many as *bulk* stores numbers;
 * *random*: as many singular triplets as *bulk* keeps, drawn at random;
 * *thin*: a network of such ranks from the start, so that no pruning was needed to find it.
 
 So it is on equal footing: learning rates, momentum, penalties and epochs are alike. The *published* protocol
-is that of the public code: the bulk fades away over six prunings, the rate falls and velocities are forgotten
-only where the network is pruned, and the control keeps its first rate and is not trained at all until the
-first pruning. What is due to pruning and what to these differences is told by a third protocol, *published
+is that of the public code: half of the bulk fades away over six prunings, the rate falls and velocities are
+forgotten only where the network is pruned, and the control keeps its first rate and is not trained at all
+until the first pruning. What is due to pruning and what to these differences is told by a third protocol, *published
 pruning on equal footing*.
 
 Settings of equal footing were chosen on a quarter of the MNIST and a third of the Fashion-MNIST training
@@ -44,21 +44,19 @@ from typing import Any
 import numpy as np
 
 from rmttheory.arrays import Placement, Stream
-from rmttheory.networks import (
-    Dataset,
-    Dense,
-    FittedEdge,
-    Network,
-    Protocol,
-    PruningSchedule,
-    load_dataset,
-    published_protocol,
-)
+from rmttheory.networks import Dataset, Network, Protocol, load_dataset, published_protocol
 from rmttheory.studies import figures
 from rmttheory.studies.comparisons import Interval, holm, mean_interval, paired_difference, variance_ratio
 from rmttheory.studies.experiments import Experiment, Row, Summary, grid, run_script
 from rmttheory.studies.style import LIGHT
-from rmttheory.studies.training_arms import ARMS, named_network, train_arms
+from rmttheory.studies.training_arms import (
+    ARMS,
+    L2,
+    dense_layers,
+    equal_footing,
+    named_network,
+    train_arms,
+)
 from rmttheory.theorem.verdicts import plain
 
 LEVEL = 0.05
@@ -67,12 +65,6 @@ DRASTIC = 0.8
 
 MARGIN = 0.01
 """Loss of accuracy that has to be excluded before none is said to be."""
-
-FALL = 0.135
-"""Share of the first learning rate at the end, on equal footing."""
-
-KEEP = 0.05
-"""Share of the values below the edge that stays, on equal footing: without, accuracy fell more often."""
 
 PROTOCOLS = {
     "equal": "on equal footing",
@@ -113,18 +105,13 @@ PRESETS = {
 
 
 def protocol_of(name: str, network: Network, epochs: int) -> tuple[Protocol, dict[str, Any]]:
-    """Return a protocol, and penalty and batch with it; kernels are too small to have a bulk, and stay."""
-    dense = tuple(i for i, layer in enumerate(network.layers) if isinstance(layer, Dense))
+    """Return a protocol, and penalty and batch with it."""
     if name == "equal":
-        schedule = PruningSchedule(
-            epochs=(epochs // 2,), keep=KEEP, edge=FittedEdge(gate=0.0), layers=dense, factor=True
-        )
-        equal = Protocol(schedule=schedule, epochs=epochs, rate=0.05, factor=FALL ** (1 / epochs))
-        return equal, {"l2": 3e-3, "batch": 64}
+        return equal_footing(network, epochs), {"l2": L2, "batch": 64}
     published = published_protocol(every=max(2, epochs // 6), epochs=epochs, span=2.0 * epochs)
-    schedule = replace(published.schedule, layers=dense)
-    equal_too = replace(published, schedule=schedule, equal=name == "alike")
-    return equal_too, {"l1": 5e-6, "l2": 5e-6, "batch": 128}
+    schedule = replace(published.schedule, layers=dense_layers(network))
+    published = replace(published, schedule=schedule, equal=name == "alike")
+    return published, {"l1": 5e-6, "l2": 5e-6, "batch": 128}
 
 
 @lru_cache(maxsize=1)

@@ -12,8 +12,10 @@ import numpy as np
 from rmttheory.arrays import InvalidInput, Stream, check_choice, namespace, to_host
 from rmttheory.networks import (
     Dataset,
+    FittedEdge,
     Network,
     Protocol,
+    PruningSchedule,
     Trained,
     convolutional_network,
     cut_at,
@@ -31,6 +33,10 @@ Arm = Literal["none", "bulk", "magnitude", "random", "thin"]
 """Ways to prune a network as it is trained; see `train_arms`."""
 
 ARMS: tuple[Arm, ...] = get_args(Arm)
+
+RATE, FALL, L2, KEEP = 0.05, 0.135, 3e-3, 0.05
+"""On equal footing: the first learning rate, the share of it that is left at the end, the penalty, and the
+share of the values below the edge that stays; `simulations/arms.py` says how they were chosen."""
 
 _CONVOLUTIONAL = re.compile(r"conv (\d+(?:-\d+)*), (\d+(?:-\d+)*)")
 _DENSE = re.compile(r"\d+(?:-\d+)*")
@@ -99,6 +105,30 @@ def named_network(
         scale=scale,
         bias=bias,
     )
+
+
+def equal_footing(network: Network, epochs: int) -> Protocol:
+    """Return a protocol that prunes all dense layers once, after half of the epochs, and to low ranks.
+
+    It belongs to the penalty ``L2`` and batches of 64. Kernels are too small to have a bulk, and stay.
+    """
+    return Protocol(
+        schedule=PruningSchedule(
+            epochs=(epochs // 2,),
+            keep=KEEP,
+            edge=FittedEdge(gate=0.0),
+            layers=dense_layers(network),
+            factor=True,
+        ),
+        epochs=epochs,
+        rate=RATE,
+        factor=FALL ** (1 / epochs),
+    )
+
+
+def dense_layers(network: Network) -> tuple[int, ...]:
+    """Return the indices of the dense layers."""
+    return tuple(i for i, layer in enumerate(network.layers) if isinstance(layer, Dense))
 
 
 def train_arms(

@@ -104,3 +104,40 @@ def test_arms_script():
     assert "4 tests" not in summary.verdict
     accuracy = np.mean([r["arms"]["none"]["accuracy"] for c, r in zip(cells, results) if c["seed"] < 3][:3])
     assert summary.series["table"][0]["arms"]["none"]["accuracy"]["value"] == pytest.approx(accuracy)
+
+
+def test_parameters_kept_script():
+    module = script("parameters_kept")
+    cells = module.grid(
+        data=["fashion-mnist-3000:200+100"], net=["32-24"], l2=[3e-3], epochs=[4], seed=[0, 1]
+    )
+    summary, results = computed(module, cells)
+    cuts = results[0]["cuts"]
+    assert len(cuts) == len(module.SCALES) * len(module.ARMS)
+    for cut in cuts:
+        assert cut["certified"] <= cut["realised"] <= cut["stays"]
+        assert not cut["wrongly certified"]
+    sizes = [
+        {c["parameters"] for c in cuts if c["scale"] == s and c["arm"] != "shrunk"} for s in module.SCALES
+    ]
+    assert all(len(one) == 1 for one in sizes)
+    assert "certified" in summary.verdict
+
+
+def test_everything_kept_is_certified():
+    module = script("parameters_kept")
+    network = named_network("32-24", DATA, stream=STREAM, bias=False)
+    x, labels = DATA.test_x, DATA.test_y
+    judged = module.judged(network, network, x, labels, network.logits(x))
+    assert judged["certified"] == judged["realised"] == judged["stays"] == 1
+
+
+def test_initialisations_script():
+    module = script("initialisations")
+    cells = module.grid(
+        data=["fashion-mnist-3000:200+100"], net=["24"], scale=["he", "1/N^2"], epochs=[4], seed=range(3)
+    )
+    summary, results = computed(module, cells)
+    assert len(summary.rows) == 4
+    gains = [100 * (r["arms"]["bulk"]["accuracy"] - r["arms"]["none"]["accuracy"]) for r in results[:3]]
+    assert summary.rows[0].ours.startswith(f"{np.mean(gains):.2f} [")
