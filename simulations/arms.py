@@ -14,11 +14,11 @@ is trained in several arms from the same start, on the same samples in the same 
 * *random*: as many singular triplets as *bulk* keeps, drawn at random;
 * *thin*: a network of such ranks from the start, so that no pruning was needed to find it.
 
-So it is on equal footing: learning rates, momentum, penalties and epochs are alike. The *published* protocol
-is that of the public code: half of the bulk fades away over six prunings, the rate falls and velocities are
-forgotten only where the network is pruned, and the control keeps its first rate and is not trained at all
-until the first pruning. What is due to pruning and what to these differences is told by a third protocol, *published
-pruning on equal footing*.
+So it is on equal footing: learning rates, momentum, penalties and epochs are alike. The *published*
+protocol is that of the public code: half of the bulk fades away over six prunings, the rate falls and
+velocities are forgotten only where the network is pruned, and the control keeps its first rate and is not
+trained at all until the first pruning. What is due to pruning and what to these differences is told by a
+third protocol, *published pruning on equal footing*.
 
 Settings of equal footing were chosen on a quarter of the MNIST and a third of the Fashion-MNIST training
 images, held out, with seeds from 100 on, one to four a setting; test images and the seeds here played no
