@@ -73,8 +73,8 @@ suppress_warnings = ["config.cache"]  # the scraper is a function, which needs n
 sphinx_gallery_conf = {
     "examples_dirs": "../simulations",
     "gallery_dirs": "gallery",
-    "filename_pattern": rf"/({GALLERY})\.py$",
-    "ignore_pattern": rf"^(?!.*/({GALLERY})\.py$).*\.py$",
+    "filename_pattern": rf"(^|/)({GALLERY})\.py$",
+    "ignore_pattern": rf"^(?!(.*/)?({GALLERY})\.py$).*\.py$",
     "image_scrapers": (_save_figure,),
     "reset_argv": _Arguments(),
     "reset_modules": (),
