@@ -21,6 +21,7 @@ import functools
 import math
 from dataclasses import dataclass
 from enum import Enum
+from importlib import resources
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -45,7 +46,8 @@ from rmttheory.matrices._bulks import (
 from rmttheory.matrices.spikes import bulk_edge, d_transform
 from rmttheory.matrices.tracy_widom import tracy_widom_scaling
 
-_NULL_SIZE = 256  # larger spectra are compared with nulls of this size
+NULL_SIZE = 256  # larger spectra are compared with nulls of this size
+TABULATED = (0.25, "bema", 0.1)  # window, method and level of the table of nulls: the defaults
 _METHODS = ("bema", "bema-gamma", "fit", "median")
 
 
@@ -106,10 +108,11 @@ class EdgeEstimate:
     def p_value(self) -> float:
         """Probability that noise alone would fit as badly, in steps of 0.002.
 
-        Compared with 499 simulated spectra that were fitted in the same way: about a second on first use,
-        then kept for the shape. Above 256 values the null is that of 256, moved as the largest fluctuation of
-        a counting function moves: by ``(sqrt(2) / pi) (log p - 3/4 log log p)`` in units of ``1 / p`` (the
-        leading order of log-correlated fields; it holds within 0.05 up to 2048 values, measured). For
+        Compared with 499 simulated spectra that were fitted in the same way: up to a second on first use,
+        then kept for the shape. From 256 values on the null is that of 256, read from a table for the default
+        method, window and level, and moved as the largest fluctuation of a counting function moves: by
+        ``(sqrt(2) / pi) (log p - 3/4 log log p)`` in units of ``1 / p`` (the leading order of log-correlated
+        fields; it holds within 0.05 up to 2048 values, measured). For
         ``median``, whose ``g`` fluctuates more, values there come out too small: 0.05 is really 0.1 at 1200.
         For ``bema-gamma``: 199 spectra with the fitted ``gamma_shape``, not refitted, which errs on the high
         side.
@@ -148,8 +151,8 @@ class EdgeEstimate:
         n, m = self.shape
         if self.gamma_shape is None:
             n, m = max(n, m), min(n, m)  # up to the scale, transposing changes nothing
-            if m > _NULL_SIZE:
-                n, m = round(n * _NULL_SIZE / m), _NULL_SIZE
+            if m > NULL_SIZE:
+                n, m = round(n * NULL_SIZE / m), NULL_SIZE
         return _null(n, m, self.gamma_shape, self.alpha, self.method, self.level)
 
     def to_dict(self) -> dict[str, Any]:
@@ -334,9 +337,18 @@ def _relative_error(
 
 @functools.lru_cache(maxsize=64)
 def _null(n: int, m: int, gamma_shape: float | None, alpha: float, method: str, level: float) -> _Null:
-    """Fit simulated noise: misfits, noise levels, and scores of the first value below the edge."""
+    """Return what simulated noise shows, from the table where that has it."""
+    if gamma_shape is None and m == NULL_SIZE <= n and (alpha, method, level) == TABULATED:
+        return _tabulated(math.sqrt(m / n))
     bulk = _bulk(n, m, gamma_shape)
-    draws = bulk.draws()
+    return fit_noise(bulk.draws(), bulk, alpha, method, level)
+
+
+def fit_noise(
+    draws: HostArray, bulk: EqualVariances | GammaVariances, alpha: float, method: str, level: float
+) -> _Null:
+    """Fit simulated noise: misfits, noise levels, and scores of the first value below the edge."""
+    n, m = bulk.n, bulk.m
     fits = [_settle(draw, bulk, alpha, method, level) for draw in draws]
     first = [_first_below(draw, fit.spikes) for draw, fit in zip(draws, fits)]
     return _Null(
@@ -345,6 +357,22 @@ def _null(n: int, m: int, gamma_shape: float | None, alpha: float, method: str, 
         levels=np.array([fit.g for fit in fits]),
         scores=np.array([_score(s, (n, m), (n, m), fit.g) for s, fit in zip(first, fits)]),
     )
+
+
+def _tabulated(root: float) -> _Null:
+    """Interpolate the table, whose quantiles hardly depend on the aspect ratio, in the root of that."""
+    roots, misfits, scores = _table()
+    i = min(int(root * (len(roots) - 1)), len(roots) - 2)
+    share = (root - roots[i]) / (roots[i + 1] - roots[i])
+    found = [table[i] + share * (table[i + 1] - table[i]) for table in (misfits, scores)]
+    return _Null(size=NULL_SIZE, misfits=found[0], levels=np.empty(0), scores=found[1])
+
+
+@functools.cache
+def _table() -> tuple[HostArray, HostArray, HostArray]:
+    path = resources.files("rmttheory.matrices.tables") / "edge_null.npz"
+    with path.open("rb") as file, np.load(file) as table:
+        return table["roots"], table["misfits"].astype(np.float64), table["scores"].astype(np.float64)
 
 
 def _first_below(s: HostArray, spikes: int) -> float:

@@ -6,8 +6,8 @@ PYTHON is an interpreter that has weightwatcher, torch and safetensors: it pins 
 package, so that it lives in an environment of its own. This file is every end of the pipes: run with
 ``--serve`` it answers questions, a line of JSON each, with seconds and MiB that it measured itself. Only
 two-dimensional weights of dense layers are looked at, by both. Ours reads them from a file, in a fresh
-process each time, so that no simulated null is there yet; weightwatcher is given a model in memory. Imports are not
-timed on either side. One BLAS thread on both: set OPENBLAS_NUM_THREADS and OMP_NUM_THREADS to 1.
+process each time, so that nothing is kept of a shape; weightwatcher is given a model in memory. Imports are
+not timed on either side. One BLAS thread on both: set OPENBLAS_NUM_THREADS and OMP_NUM_THREADS to 1.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def moments(entries: HostArray, level: float) -> Measurement:
     """Measure the tail of the absolute entries of a layer, by their Hill exponent."""
     from scipy.special import gammainccinv
 
-    entries = entries[entries > 0]
+    entries = entries if entries.all() else entries[entries > 0]
     count = max(TAIL, entries.size // 500)
     if entries.size <= count:
         return at_least(0.0, 0.0, f"At most {TAIL} entries are not 0: too few to see a tail.")

@@ -47,11 +47,13 @@ class Remainder:
     size: int
 
     @classmethod
-    def of(cls, matrix: HostArray, values: HostArray, leading: Triplets) -> Remainder:
-        """Take the leading triplets out of a matrix, a block of rows at a time, in single precision."""
+    def of(cls, matrix: HostArray, values: HostArray, leading: Triplets, *, scale: float) -> Remainder:
+        """Take the leading triplets out of a matrix, a block of rows at a time, in single precision.
+
+        ``scale`` brings entries to the order of 1.
+        """
         rows, columns = (_weights(side) for side in leading)
-        scale = np.float32(1.0 / max(float(np.abs(matrix).max()), float(np.finfo(np.float32).tiny)))
-        left = (leading.left * values).astype(np.float32) * scale
+        left = (leading.left * (values * scale)).astype(np.float32)
         right = leading.right.astype(np.float32).T
         n, m = matrix.shape
         sums, halves = np.zeros((2, n)), np.zeros((2, m))
@@ -60,7 +62,9 @@ class Remainder:
         step = max(2, _BLOCK // m // 2 * 2)  # even, so that the halves of blocks are those of the matrix
         for start in range(0, n, step):
             part = slice(start, start + step)
-            squares = (matrix[part].astype(np.float32) * scale - left[part] @ right) ** 2
+            squares = left[part] @ right
+            squares -= np.multiply(matrix[part], scale, dtype=np.float32, casting="same_kind")
+            squares *= squares
             sums[:, part] = (squares @ of_columns).T * rows[part]
             of_rows = np.eye(2, dtype=np.float32)[np.arange(len(squares)) % 2] * rows[part, None]
             halves += (of_rows.T @ squares) * columns
@@ -140,7 +144,8 @@ def _participation(vectors: HostArray, kept: HostArray) -> tuple[float, float]:
     inside = size - kept.shape[1]
     free = 1.0 - np.sum(kept * kept, axis=1)
     expected = 3.0 * float(np.sum(free * free)) / (inside * (inside + 2))
-    found = float(np.sum(vectors**4)) / count
+    squares = vectors * vectors
+    found = float(np.vdot(squares, squares)) / count
     second = (105 + 9 * (inside - 1)) * inside / (inside * (inside + 2) * (inside + 4) * (inside + 6))
     variance = second - (3 / (inside + 2)) ** 2
     x = (found / expected - 1) * 3 / (inside + 2) / math.sqrt(variance / count)

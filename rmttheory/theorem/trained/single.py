@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -81,7 +82,9 @@ class LoneMatrix(BareLayer):
     @cached_property
     def remainder(self) -> Remainder:
         """What truncation at the edge removes."""
-        return Remainder.of(self.matrix, self.values[: self.rank], Triplets(self.left, self.right))
+        scale = math.sqrt(self.matrix.size) / float(np.linalg.norm(self.values))
+        kept = Triplets(self.left, self.right)
+        return Remainder.of(self.matrix, self.values[: self.rank], kept, scale=scale)
 
     @cached_property
     def spread(self) -> Spread:
