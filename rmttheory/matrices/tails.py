@@ -147,10 +147,12 @@ def _fit(logs: HostArray) -> _Fits:
         least = logs[:, k - 1 : k]
         total = sums[:, k - 1] - k * least[:, 0]
         rates[i] = k / np.maximum(total, k * np.finfo(np.float64).eps)
-        beyond = np.exp((least - logs[:, :k]) * rates[i][:, None].astype(logs.dtype))
-        middles = (np.arange(k, dtype=logs.dtype) + 0.5) / k
+        beyond = least - logs[:, :k]
+        beyond *= rates[i][:, None].astype(logs.dtype)
+        np.exp(beyond, out=beyond)
+        beyond -= (np.arange(k, dtype=logs.dtype) + 0.5) / k
         # both sides of each jump are half a step from its middle
-        distances[i] = np.abs(beyond - middles).max(axis=1) + 0.5 / k
+        distances[i] = np.maximum(beyond.max(axis=1), -beyond.min(axis=1)) + 0.5 / k
     best = np.argmin(distances, axis=0)
     rows = np.arange(len(logs))
     return _Fits(sizes[best], rates[best, rows], distances[best, rows])

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -55,6 +55,8 @@ class Decomposition:
     def triplets(self, chosen: HostArray) -> Triplets:
         """Return the singular vectors of the values with these indices, ascending and each once.
 
+        Those of the longer side in the precision of the matrix times ``s_1 / s``.
+
         Raises
         ------
         RmtError
@@ -67,7 +69,9 @@ class Decomposition:
             n, m = self.matrix.shape
             return Triplets(np.empty((n, 0)), np.empty((m, 0)))
         short = self._short_vectors(chosen)
-        long = np.concatenate([block @ short for block in self._blocks()]) / self.values[chosen]
+        kind = self.matrix.dtype
+        products = [block @ short.astype(kind) for block in self._blocks(kind)]
+        long = np.concatenate(products).astype(np.float64) / self.values[chosen]
         n, m = self.matrix.shape
         return Triplets(long, short) if n >= m else Triplets(short, long)
 
@@ -95,7 +99,7 @@ class Decomposition:
 
         p = min(self.matrix.shape)
         gram = np.zeros((p, p), order="F")
-        for block in self._blocks():
+        for block in self._blocks(np.float64):
             gram = blas.dsyrk(1.0, block.T, beta=1.0, c=gram, lower=1, overwrite_c=1)
         work, _ = lapack.dsytrd_lwork(p, lower=1)
         found: tuple[HostArray, ...] = lapack.dsytrd(gram, lower=1, lwork=int(work), overwrite_a=1)
@@ -114,11 +118,11 @@ class Decomposition:
 
     @cached_property
     def _exact(self) -> tuple[HostArray, HostArray, HostArray] | None:
-        """The full decomposition, where squaring loses two thirds of the digits of the smallest value."""
+        """The full decomposition, where squaring leaves fewer than three digits of the smallest value."""
         squares = self._squares
         p, eps = len(squares), float(np.finfo(np.float64).eps)
         rounding = math.sqrt(p) * eps * squares[-1]
-        if squares[0] * eps ** (1 / 3) > rounding / 2:
+        if squares[0] > 500 * rounding:
             return None
         zeros = int(np.count_nonzero(squares <= 4 * rounding))
         if zeros > 1:
@@ -127,10 +131,10 @@ class Decomposition:
         left, values, right = np.linalg.svd(self.matrix.astype(np.float64), full_matrices=False)
         return left, values, right
 
-    def _blocks(self) -> Iterator[HostArray]:
-        """Yield the matrix in double precision, its longer side first, some rows at a time."""
+    def _blocks(self, kind: Any) -> Iterator[HostArray]:
+        """Yield the matrix in some precision, its longer side first, some rows at a time."""
         n, m = self.matrix.shape
         tall = self.matrix if n >= m else self.matrix.T
         step = max(1, _BLOCK // min(n, m))
         for start in range(0, len(tall), step):
-            yield np.ascontiguousarray(tall[start : start + step], dtype=np.float64)
+            yield np.ascontiguousarray(tall[start : start + step], dtype=kind)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -62,7 +62,7 @@ def inspect(source: Any, *, layers: str = "*", jobs: int = 1, watcher: Watcher |
     tasks: list[Task] = [(_inspect_layer, (layer,)) for layer in chosen]
     found: list[LayerInspection | Skipped | None] = [None] * len(tasks)
     watcher.start(len(tasks))
-    for index, result in compute(tasks, workers=jobs, note=watcher.note):
+    for index, result in _results(tasks, jobs, watcher):
         found[index] = result
         watcher.step()
     others = [
@@ -107,6 +107,15 @@ def inspect_layer(W: Array, *, name: str = "W") -> LayerInspection:
     except InvalidInput as error:
         msg = f"`W` has no bulk to inspect: {_clause(error)}."
         raise InvalidInput(msg) from None
+
+
+def _results(tasks: list[Task], jobs: int, watcher: Watcher) -> Iterator[tuple[int, Any]]:
+    if jobs > 1:
+        yield from compute(tasks, workers=jobs, note=watcher.note)
+        return
+    with one_blas_thread():  # once: it takes as long as a small layer
+        for index, (function, arguments) in enumerate(tasks):
+            yield index, function(*arguments)
 
 
 def _inspect_layer(layer: Layer) -> LayerInspection | Skipped:

@@ -139,8 +139,8 @@ def _theirs(file: str) -> Any:
     return call
 
 
-def matrices_of(file: str, folder: str) -> str:
-    """Write the weights of dense layers of ``file`` alone, and return where."""
+def matrices_of(file: str, folder: str, planted: int = 0) -> str:
+    """Write the weights of dense layers of ``file`` alone, or planted ones of their shapes; return where."""
     from safetensors.numpy import load_file, save_file
 
     chosen = {
@@ -149,8 +149,23 @@ def matrices_of(file: str, folder: str) -> str:
         if values.ndim == 2 and min(values.shape) >= 16 and "embed" not in name
     }
     path = str(Path(folder) / "matrices.safetensors")
-    save_file(chosen, path)
+    save_file(
+        {name: _planted(values.shape, planted, i) for i, (name, values) in enumerate(chosen.items())}
+        if planted
+        else chosen,
+        path,
+    )
     return path
+
+
+def _planted(shape: tuple[int, int], count: int, seed: int) -> Any:
+    """Noise of level 1 with spikes from 1.5 to 6 times the threshold."""
+    import numpy as np
+
+    rng, (n, m) = np.random.default_rng(seed), shape
+    U, V = (np.linalg.qr(rng.standard_normal((size, count)))[0] for size in shape)
+    W = (U * np.linspace(6.0, 1.5, count) * (m / n) ** 0.25) @ V.T + rng.standard_normal(shape) / n**0.5
+    return W.astype(np.float32)
 
 
 def main() -> None:
@@ -159,6 +174,9 @@ def main() -> None:
     parser.add_argument("file")
     parser.add_argument("--weightwatcher", metavar="PYTHON")
     parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument(
+        "--planted", type=int, default=0, metavar="K", help="Plant K spikes in noise instead."
+    )
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -167,7 +185,7 @@ def main() -> None:
         return
     found: dict[str, list[Any]] = {name: [] for name in SIDES}
     with tempfile.TemporaryDirectory() as folder:
-        file = matrices_of(options.file, folder)
+        file = matrices_of(options.file, folder, options.planted)
         for pair in range(options.pairs):
             for name, side in list(SIDES.items())[:: 1 if pair % 2 else -1]:
                 python = sys.executable if side["who"] == "rmttheory" else options.weightwatcher

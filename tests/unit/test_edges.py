@@ -441,3 +441,21 @@ def test_zeros_of_a_product_are_named_whatever_computed_them(dtype):
     for method in ("auto", "svd"):
         with pytest.raises(InvalidInput, match="`s` holds 42 values that are zero to rounding"):
             fit_edge(singular_values(W.astype(dtype), method=method), (60, 50))
+
+
+@pytest.mark.parametrize("shape", [(300, 256), (256, 256), (2000, 256)])
+def test_the_table_of_nulls_is_what_would_be_simulated(shape):
+    """Null: equal laws. The distance of 499 draws to the table is below 2.3 / sqrt(499) (level 5e-5).
+
+    A table of another method (``fit``) or another number of values (200) is 5 deviations off, and more.
+    """
+    from rmttheory.matrices import edges
+    from rmttheory.matrices._bulks import equal_variances
+
+    bulk = equal_variances(*shape)
+    drawn = edges.fit_noise(bulk.draws(), bulk, *edges.TABULATED)
+    table = edges._null(*shape, None, *edges.TABULATED)
+    at = np.arange(1, 500) / 500
+    for name in ("misfits", "scores"):
+        ranks = np.searchsorted(np.sort(getattr(drawn, name)), getattr(table, name)) / 499
+        assert np.max(np.abs(ranks - at)) < 2.3 / np.sqrt(499) + 1 / 499, name

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -43,7 +44,10 @@ def _entries(layer: TrainedLayer, *, permute: bool) -> Measurement:
 
 
 def _moments(layer: TrainedLayer) -> Measurement:
-    return moments(np.abs(layer.kept + layer.removed).ravel(), layer.level)
+    entries = layer.kept + layer.removed
+    kurtosis = float(entries.size * np.sum(entries**4) / np.sum(entries**2) ** 2)
+    found = moments(np.abs(entries).ravel(), layer.level)
+    return replace(found, how=f"{found.how} Kurtosis {kurtosis:.2f} (3 if normal).")
 
 
 def moments(entries: HostArray, level: float) -> Measurement:
@@ -59,11 +63,9 @@ def moments(entries: HostArray, level: float) -> Measurement:
     hill = count / max(total, count * np.finfo(float).eps)
     # under a Pareto tail of exponent 4, 4 count / hill has the Gamma(count) law
     least = 4 * count / float(gammainccinv(count, level))
-    squares = (entries / top.max()) ** 2
-    kurtosis = float(entries.size * np.vdot(squares, squares) / np.sum(squares) ** 2)
     how = (
         f"Hill exponent of the {count} largest entries of W; below the threshold 4 is excluded, "
-        f"and with it a bulk that ends at its edge. Kurtosis {kurtosis:.2f} (3 if normal)."
+        "and with it a bulk that ends at its edge."
     )
     return at_least(hill, least, how)
 
