@@ -54,6 +54,7 @@ PRESETS = {
 
 
 def trial(cell: Mapping[str, Any], placement: Placement) -> dict[str, Any]:
+    """Train one start pruned and unpruned."""
     stream = Stream(cell["seed"], placement=replace(placement, dtype="float32")).child("initialisations")
     data = load_dataset(cell["data"])
     network = named_network(cell["net"], data, stream=stream.child("initial"), scale=cell["scale"])

@@ -239,7 +239,8 @@ def draw(summary: Summary) -> figures.Figure:
         left.axhline(
             100 * one["accuracy"]["value"], color=LIGHT.ink, linestyle="--", linewidth=1, label="uncut"
         )
-        left.set(title=one["name"], xlabel="parameters kept (%)", ylabel="accuracy (%)")
+        left.set_title(one["name"], fontsize=9)
+        left.set(xlabel="parameters kept (%)", ylabel="accuracy (%)")
         lines = [line for line in one["lines"] if line["arm"] == "truncated"]
         for share, colour in (("stays", LIGHT.ink), ("realised", LIGHT.law), ("certified", LIGHT.spike)):
             values = [100 * line[share] for line in lines]
@@ -251,7 +252,8 @@ def draw(summary: Summary) -> figures.Figure:
                 markersize=4,
                 label=WORDS[share],
             )
-        right.set(xlabel="threshold / edge", ylabel="labels (%)", title="truncated", ylim=(-4, 104))
+        right.set(xlabel="threshold / edge", ylabel="labels (%)", ylim=(-4, 104))
+        right.set_title("truncated", fontsize=9)
     handles = [*panels[0][0].get_legend_handles_labels()]
     more = panels[0][1].get_legend_handles_labels()
     figure.legend(handles[0] + more[0], handles[1] + more[1], loc="outside lower center", ncols=3, fontsize=8)
