@@ -329,6 +329,16 @@ def bomb(size, name="w.npy", begin=b""):
     return local + central + struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, 1, 1, len(central), len(local), 0)
 
 
+def within():
+    """An archive whose second part lies inside the numbers of the first."""
+    local = npz(**{"b.npy": npy()})
+    inner = local[: local.index(b"PK\x01\x02")]
+    inner += bytes(-len(inner) % 4)
+    outer = npz(**{"a.npy": npy(shape=f"({len(inner) // 4},)", data=inner), "b.npy": npy()})
+    place = outer.index(inner)
+    return patched(outer, (outer.rindex(b"PK\x01\x02") + 42, struct.pack("<I", place)))
+
+
 two = npz(**{"a.npy": npy(), "b.npy": npy()})
 one = npz()
 for name, content in {
@@ -339,6 +349,7 @@ for name, content in {
         (bomb(2**27).index(b"PK\x01\x02") + 24, struct.pack("<I", 200)),
     ),
     "same name twice": two.replace(b"b.npy", b"a.npy"),
+    "one part inside another": within(),
     "one part upon another": patched(two, (two.rindex(b"PK\x01\x02") + 42, bytes(4))),
     "part beyond the end": patched(one, (directory(one, 42), struct.pack("<I", 10**6))),
     "part of four gigabytes": patched(one, (directory(one, 20), struct.pack("<II", 2**32 - 2, 2**32 - 2))),
@@ -511,8 +522,6 @@ for name, content in {
     "empty fields without end": field(7, b"\x0a\x00" * 1_100_000),
     "dims without end": onnx(proto(dims=(), more=field(1, b"\x01" * 2_200_000))),
     "data outside, absolute": outside("/etc/passwd"),
-    "data outside, above": outside("../secret.bin"),
-    "data outside, above by a detour": outside("sub/../../secret.bin"),
     "data outside, other system": outside("..\\secret.bin"),
     "data outside, drive": outside("C:secret.bin"),
     "data outside, device": outside("/dev/zero"),
@@ -548,8 +557,6 @@ add(
 
 for name, content in {
     "absolute": index({"w": "/etc/passwd"}),
-    "above": index({"w": "../a.safetensors"}),
-    "above by a detour": index({"w": "x/../../a.safetensors"}),
     "other system": index({"w": "..\\a.safetensors"}),
     "drive": index({"w": "C:\\a.safetensors"}),
     "device": index({"w": "/dev/zero"}),
@@ -580,6 +587,21 @@ def beside(shard, table):
     return content
 
 
+def above(content, name):
+    """Content that leads to a file which is there, is valid, and lies above the folder."""
+
+    def made(folder):
+        (folder / "x").mkdir()
+        (folder.parent / name).write_bytes(safetensors())
+        return content
+
+    return made
+
+
+add("index: above", "a.index.json", above(index({"w": "../a.safetensors"}), "a.safetensors"))
+add("index: above by a detour", "a.index.json", above(index({"w": "x/../../a.safetensors"}), "a.safetensors"))
+add("onnx: data outside, above", "a.onnx", above(outside("../secret.bin"), "secret.bin"))
+add("onnx: data outside, above by a detour", "a.onnx", above(outside("x/../../secret.bin"), "secret.bin"))
 add("index: tensor that is not there", "a.index.json", beside(safetensors(), {"v": "shard"}))
 add("index: damaged shard", "a.index.json", beside(safetensors()[:-1], {"w": "shard"}))
 add("index: shard of another format", "a.index.json", beside(npy(), {"w": "shard"}))
