@@ -151,7 +151,7 @@ def train_arms(
     * ``random`` keeps as many singular triplets of these matrices as ``bulk`` does, but drawn at random, and
       stores them as ``bulk`` does.
     * ``thin`` is such a network from the start: random triplets of the initial matrices, scaled up to the
-      norm that these had.
+      geometric mean of their norm and that of the matrices. With the whole of it wide networks diverge.
 
     Parameters
     ----------
@@ -206,13 +206,13 @@ def train_arms(
 
 
 def _thin(network: Network, sizes: Mapping[int, int], stream: Stream) -> Network:
-    """Cut an initial network to random triplets, as two factors each, and keep the norms of its matrices."""
+    """Cut an initial network to random triplets, as two factors each, half way up to its norms."""
     cut = cut_network(network, "random triplets", parameters=sizes, rng=stream)
     for index in sorted(sizes, reverse=True):  # the indices of earlier layers stay what they are
         before, after = network.layers[index].weight, cut.layers[index].weight
         norm = namespace(before).linalg.vector_norm
         rank = sizes[index] // sum(before.shape)
-        cut = factor_network(cut.replace(index, after * (norm(before) / norm(after))), index, rank)
+        cut = factor_network(cut.replace(index, after * (norm(before) / norm(after)) ** 0.5), index, rank)
     return cut
 
 
