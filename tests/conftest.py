@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
-import shutil
 from collections import Counter
-from pathlib import Path
 
 for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")  # before NumPy is imported, here and in processes that tests start
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
+from optional import is_here  # noqa: E402
 
 settings.register_profile("ci", derandomize=True, database=None, deadline=None)
 settings.register_profile("explore", max_examples=2000, database=None, deadline=None)
 settings.load_profile("ci")
 
-_LOOK = {
-    "cc": lambda: shutil.which("cc") is not None,
-    "cuda": lambda: is_here("cupy") and importlib.import_module("cupy").is_available(),
-    "nvrtc": lambda: is_here("nvidia") and is_here("nvidia.cu13"),
-    "chromium": lambda: any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")),
-    "fashion-mnist": lambda: Path("/usr/share/datasets/fashion-mnist").is_dir(),
-}
 REQUIRED = {name for name in os.environ.get("RMTTHEORY_REQUIRE", "").replace(" ", "").split(",") if name}
 """Optional things that must be there in this run: a test that misses one fails instead of being skipped."""
-
-
-def is_here(name: str) -> bool:
-    """Whether an optional program, data set or library is installed."""
-    return _LOOK[name]() if name in _LOOK else importlib.util.find_spec(name) is not None
 
 
 @pytest.fixture(scope="session")

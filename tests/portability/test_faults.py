@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import shadow
 from cases import TALL, W1, W2, X
-from conftest import is_here
+from optional import is_here
 from places import PLACES, REFERENCE, leaves
 
 from rmttheory import networks
