@@ -1,4 +1,4 @@
-"""Programs, data sets and libraries that a test may ask for. Not in a conftest: there are two of that name."""
+"""Programs, data sets and libraries that a test may ask for. No conftest: there are two of that name."""
 
 from __future__ import annotations
 

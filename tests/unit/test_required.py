@@ -15,7 +15,8 @@ IMPORTS = "import pytest\npytest.importorskip('no_such_library')\ndef test_never
 @pytest.mark.parametrize("text", [ASKS, IMPORTS], ids=["asks", "imports"])
 @pytest.mark.parametrize("required", ["", "torch", "torch,no_such_library"])
 def test_a_required_thing_that_is_missing_fails_the_run(tmp_path, text, required):
-    shutil.copy(Path(__file__).parents[1] / "conftest.py", tmp_path)
+    for name in ("conftest.py", "optional.py"):
+        shutil.copy(Path(__file__).parents[1] / name, tmp_path)
     (tmp_path / "test_it.py").write_text(text)
     environment = {**os.environ, "RMTTHEORY_REQUIRE": required}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tmp_path)]
