@@ -44,7 +44,7 @@ def write_inspection(inspection: Inspection, folder: Folder, *, watcher: Watcher
         "title": words.title(inspection),
         "table": Markup(words.html_table(inspection.rows, [f"layer-{i}" for i in range(len(inspection))])),
         "headings": words.HEADINGS,
-        "reading": words.READING,
+        "reading_table": words.READING,
         "sentences": [*words.choice_sentences(inspection), *words.skipped_sentences(inspection)],
         "drawn": drawn,
         "predicates": predicate_statements(),

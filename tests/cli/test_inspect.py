@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import json
 
 import numpy as np
 import pytest
+
+from rmttheory.studies.inspection_rows import READING
 
 
 @pytest.fixture
@@ -46,6 +49,8 @@ def test_report(run, file, tmp_path):
     plain = json.loads((tmp_path / "out" / "inspection.json").read_text())
     assert plain["layers"] == json.loads(out)["layers"]
     page, text = ((tmp_path / "out" / f"report.{kind}").read_text() for kind in ("html", "md"))
+    assert READING in text
+    assert READING in html.unescape(page)
     assert "b|<i>" not in page
     assert "b\\|&lt;i&gt;" in text
     figures = {path.name for path in (tmp_path / "out" / "figures").iterdir()}

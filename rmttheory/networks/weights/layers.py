@@ -120,7 +120,7 @@ def _no_layer(tensor: Tensor, tensors: Mapping[str, Tensor]) -> str:
     scale = next((other for end in ("_scale_inv", "_scale") if (other := name + end) in tensors), None)
     wide = sum(size > 1 for size in shape)
     if not tensor.floating:
-        return f"{tensor.dtype} is not analysed"
+        return f"it holds {tensor.dtype}, not floating-point numbers"
     if 0 in shape:
         return "it is empty"
     if wide < 2:
