@@ -66,6 +66,7 @@ def _draw_bulk(axes: Any, layer: LayerInspection) -> None:
         axes.annotate(text, (0.99, 0.3), xycoords="axes fraction", ha="right", color=LIGHT.spike, fontsize=9)
     axes.set(title=_short(layer.name, _LONGEST), xlabel="singular value $s$", ylabel="density")
     p = "≤ 0.002" if fit.p_value <= 0.002 else number(fit.p_value, 2)
+    axes.set_ylim(top=1.4 * axes.get_ylim()[1])  # room for the legend
     legend = axes.legend(title=f"bulk: p {p}", loc="upper right", alignment="left", frameon=True)
     legend.get_frame().set(edgecolor="none", facecolor=LIGHT.paper, alpha=0.9)  # the edge may pass behind it
 
