@@ -24,9 +24,9 @@ import numpy as np
 
 from rmttheory import Spiked, Stream, singular_values
 from rmttheory.arrays import Placement, to_host
+from rmttheory.matrices.published import published_fit
 from rmttheory.studies import figures
 from rmttheory.studies.experiments import Experiment, Row, Summary, grid, run_script
-from rmttheory.studies.published import published_fit
 from rmttheory.studies.style import LIGHT
 
 ALPHA = 0.25

@@ -27,9 +27,9 @@ import numpy as np
 from rmttheory import Spiked, Stream, TracyWidom, fit_edge, singular_values
 from rmttheory.arrays import Placement, to_host
 from rmttheory.matrices import tracy_widom_scaling
+from rmttheory.matrices.published import example_signal, published_fit
 from rmttheory.studies import figures
 from rmttheory.studies.experiments import Experiment, Row, Summary, grid, run_script
-from rmttheory.studies.published import example_signal, published_fit
 from rmttheory.studies.style import LIGHT
 
 N = 1000

@@ -20,9 +20,9 @@ import numpy as np
 
 from rmttheory import MarchenkoPastur, Stream, outlier, singular_values
 from rmttheory.arrays import Placement, to_host
+from rmttheory.matrices.published import example_signal
 from rmttheory.studies import figures
 from rmttheory.studies.experiments import Experiment, Row, Summary, grid, run_script
-from rmttheory.studies.published import example_signal
 from rmttheory.studies.style import LIGHT
 
 N = 1000

@@ -9,7 +9,6 @@ import numpy as np
 
 from rmttheory.arrays import (
     Array,
-    HostArray,
     InvalidInput,
     check_choice,
     check_interval,
@@ -17,8 +16,7 @@ from rmttheory.arrays import (
     to_host,
 )
 from rmttheory.matrices.edges import fit_edge
-from rmttheory.matrices.laws import MarchenkoPastur
-from rmttheory.matrices.tracy_widom import TracyWidom
+from rmttheory.matrices.published import published_fit
 from rmttheory.networks.pruning import Method
 
 _STEPS = {"bema-gamma": 200}
@@ -140,21 +138,11 @@ class PublishedEdge:
             If there are other than ``min(n, m)`` of them, or too few for the window.
         """
         p, larger = sorted(check_shape(shape))
-        squares = np.sort(to_host(s).astype(np.float64)) ** 2
-        window = np.arange(int(self.alpha * p), int((1 - self.alpha) * p))
-        if len(squares) != p or len(window) == 0:
-            msg = f"`s` must hold all {p} singular values, two or more, not {len(squares)}."
+        values = np.sort(to_host(s).astype(np.float64)) ** 2 / larger
+        if len(values) != p or int((1 - self.alpha) * p) == int(self.alpha * p):
+            msg = f"`s` must hold all {p} singular values, two or more, not {len(values)}."
             raise InvalidInput(msg)
-        law = MarchenkoPastur(p / larger)
-        quantiles, inside = law.ppf(window / p), squares[window]
-        g = float(np.dot(quantiles, inside) / np.dot(quantiles, quantiles))
-        ratio = math.sqrt(p / larger)
-        width = float(TracyWidom(1).ppf(1 - self.beta)) * larger ** (-2 / 3) * ratio ** (-1 / 3)
-        edge = math.sqrt(max(0.0, g * ((1 + ratio) ** 2 + width * (1 + ratio) ** 4 / 3)))
-        misfit = self._misfit(law, inside / g) if g > 0 else 1.0
-        return EdgeReading(edge=edge, misfit=misfit, p_value=None, accepted=misfit < self.cutoff)
-
-    def _misfit(self, law: MarchenkoPastur, squares: HostArray) -> float:
-        fitted = np.where(squares >= law.support[1], 0.0, law.cdf(squares))
-        ranks = np.arange(len(squares)) / len(squares)
-        return float(np.max(np.abs(fitted - (self.alpha + (1 - 2 * self.alpha) * ranks))))
+        fit = published_fit(values, p / larger, alpha=self.alpha, level=self.beta)
+        accepted = fit.misfit < self.cutoff
+        edge = math.sqrt(larger * fit.edge)
+        return EdgeReading(edge=edge, misfit=fit.misfit, p_value=None, accepted=accepted)

@@ -7,7 +7,7 @@ import pytest
 
 from rmttheory import MarchenkoPastur, TracyWidom, singular_values
 from rmttheory.matrices import Spiked
-from rmttheory.studies.published import example_signal, published_fit
+from rmttheory.matrices.published import example_signal, published_fit
 
 
 def ideal(p, aspect):

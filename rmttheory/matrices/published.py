@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rmttheory.arrays import HostArray
-from rmttheory.matrices import MarchenkoPastur, TracyWidom
+from rmttheory.matrices.laws import MarchenkoPastur
+from rmttheory.matrices.tracy_widom import TracyWidom
 
 
 def example_signal(n: int) -> HostArray:
@@ -82,7 +83,7 @@ def published_fit(
         The distribution function is 0 beyond the edge, where it is 1.
     """
     p, law = len(values), MarchenkoPastur(aspect)
-    window = slice(math.ceil(alpha * p), p - math.ceil(alpha * p))
+    window = slice(int(alpha * p), int((1 - alpha) * p))
     ranks = np.arange(p) + (0.0 if index_slip else 0.5)
     quantiles = law.ppf(ranks / p)[window]
     variance = float(quantiles @ values[window] / (quantiles @ quantiles))
@@ -90,11 +91,17 @@ def published_fit(
     width = (
         (root**4 / 3 if exponent_slip else root ** (4 / 3)) * (p / aspect) ** (-2 / 3) * aspect ** (-1 / 6)
     )
-    cdf = law.cdf(values[window] / variance)
+    if variance == 0:
+        return PublishedFit(variance=0.0, edge=0.0, misfit=1.0)
+    inside = values[window] / variance
+    cdf = law.cdf(inside)
     if distribution_slip:
-        cdf = np.where(values[window] / variance >= root**2, 0.0, cdf)
+        cdf = np.where(inside >= root**2, 0.0, cdf)
+    empirical = ranks[window] / p
+    if index_slip:  # the published code spreads the ranks over the window, which ends between two of them
+        empirical = alpha + (1 - 2 * alpha) * np.arange(len(inside)) / len(inside)
     return PublishedFit(
         variance=variance,
-        edge=variance * (root**2 + float(TracyWidom(1).ppf(1 - level)) * width),
-        misfit=float(np.max(np.abs(cdf - ranks[window] / p))),
+        edge=variance * max(0.0, root**2 + float(TracyWidom(1).ppf(1 - level)) * width),
+        misfit=float(np.max(np.abs(cdf - empirical))),
     )
