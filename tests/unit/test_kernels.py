@@ -216,6 +216,36 @@ def test_zeros_have_zero_values():
     np.testing.assert_allclose(found, [[2.0, math.sqrt(2.0), 0.0]], rtol=1e-15, atol=0)
 
 
+def squares_of(q, e):
+    """What the kernel makes of one bidiagonal, from squares below 1; the last of ``e`` is not read."""
+    squares = np.zeros_like(q)
+    shape = (np.int64(1), np.int64(len(q)))
+    kernels._launch("bidiagonal_squares", len(q), (squares, q, e, *shape), q.dtype)
+    return squares
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.usefixtures("gpu")
+def test_diagonals_come_out_bit_for_bit(dtype):
+    """With nothing above them, bisection ends at the very squares."""
+    q = np.random.default_rng(1).uniform(size=40).astype(dtype) ** 8
+    np.testing.assert_array_equal(squares_of(q, np.zeros_like(q)), np.sort(q))
+
+
+@pytest.mark.parametrize("above", [0.0, 1 / 64], ids=["split", "joined"])
+@pytest.mark.usefixtures("gpu")
+def test_a_pivot_of_zero_loses_no_count(above):
+    """Bisection visits the first square on its way to most other values, and its pivot is 0 there."""
+    low, high = np.int64(0), np.float64(4).view(np.int64)
+    while (middle := low + (high - low) // 2).view(np.float64) < 0.1:
+        low = middle
+    q = np.array([middle.view(np.float64), 0.75, 0.0625, 0.5, 0.125, 0.03125])
+    e = np.array([above, 0.25, 0.125, 0.0625, 0.25, 0.0])
+    B = np.diag(np.sqrt(q)) + np.diag(np.sqrt(e[:5]), 1)
+    # LAPACK's values are off by some p eps of the largest, and the smallest here is 1/400 of it
+    np.testing.assert_allclose(squares_of(q, e), np.linalg.svd(B, compute_uv=False)[::-1] ** 2, rtol=1e-11)
+
+
 @pytest.fixture(scope="session")
 def nvrtc(require):
     require("nvrtc")
