@@ -43,15 +43,13 @@ def write(path: Path) -> None:
 
 def _without_record() -> str:
     """Name the experiments whose paper preset has left no record, so that nobody takes them for done."""
-    scripts = (
-        path for path in (HERE.parent / "simulations").glob("*.py") if "run_script" in path.read_text()
-    )
-    names = [
-        f"`{path.stem}`" for path in sorted(scripts) if not (HERE / f"experiments/{path.stem}.json").is_file()
-    ]
-    if not names:
+    scripts = sorted((HERE.parent / "simulations").glob("*.py"))
+    names = [path.stem for path in scripts if "run_script" in path.read_text(encoding="utf-8")]
+    missing = [f"`{name}`" for name in names if not (HERE / f"experiments/{name}.json").is_file()]
+    if not missing:
         return ""
-    return f"\nOnly the quick presets were run so far of {', '.join(names)}: what they find is not reported here.\n"
+    listed = ", ".join(missing)
+    return f"\nOnly quick presets were run so far of {listed}; what they find is not reported here.\n"
 
 
 def _anchor(title: str) -> str:
