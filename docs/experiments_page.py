@@ -32,10 +32,8 @@ def write(path: Path) -> None:
     text = _HEAD + "\n".join(lines) + "\n" + _without_record()
     for record in records:
         text += f"\n## {record['title']}\n\n{table(record)}\n\n"
-        where = f" on {record['environment']['platform']}" + (
-            "" if record["device"] == "cpu" else " and a GPU"
-        )
-        text += f"`{record['command']}`, {record['seconds']:,.0f} s of computing{where}; "
+        where = " and ".join(record["machines"])
+        text += f"`{record['command']}`, {record['seconds']:,.0f} s of computing on {where}; "
         text += f"[figure and code](gallery/{record['experiment']}).\n"
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")

@@ -284,7 +284,7 @@ EXPERIMENT = Experiment(
     presets={
         "quick": cells("before", n=[48, 96, 192], epochs=[20], **QUICK)
         + cells("after", n=[48, 96, 192], epochs=[16], **QUICK),
-        "paper": cells("before", n=[500, 1000, 2000, 4000, 8000], epochs=[16], seed=range(5), **FULL)
+        "paper": cells("before", n=[500, 1000, 2000, 4000, 8000], epochs=[16], seed=range(3), **FULL)
         + cells("after", n=[500, 1000, 2000, 4000], epochs=[8], seed=range(3), **FULL)
         + cells(
             "after", n=[500, 1000, 2000, 4000], epochs=[16], seed=range(3), init=["1/N"], l1=[STRONG], **FULL

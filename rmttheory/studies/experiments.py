@@ -25,6 +25,7 @@ import argparse
 import hashlib
 import itertools
 import json
+import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,6 +35,7 @@ from typing import Any
 
 import rmttheory
 from rmttheory.arrays import InvalidInput, Placement, RmtError
+from rmttheory.arrays.devices import describe
 from rmttheory.studies.pool import compute
 from rmttheory.studies.records import Folder, environment
 from rmttheory.theorem.verdicts import plain
@@ -139,7 +141,8 @@ def run(
     Returns
     -------
     dict
-        The record, as in ``NAME.json``: preset, environment, cells, results, verdict, rows and series.
+        The record, as in ``NAME.json``: preset, environment of the end of the run, machines that computed
+        cells, cells, results, verdict, rows and series.
 
     Raises
     ------
@@ -180,6 +183,7 @@ def run(
         "preset": preset,
         "device": device,
         "environment": environment(),
+        "machines": sorted({results[i]["machine"] for i in range(len(cells))}),
         "seconds": sum(results[i]["seconds"] for i in range(len(cells))),
         **plain(summary),
         "cells": cells,
@@ -272,7 +276,14 @@ def _timed(trial: Callable[[Cell, Placement], Any], cell: Cell, place: Placement
     """Return what a file gives back exactly: a resumed run then sees the same numbers as any other."""
     start = time.perf_counter()
     result = json.loads(json.dumps(plain(trial(cell, place))))
-    return {"result": result, "seconds": time.perf_counter() - start}
+    return {"result": result, "seconds": time.perf_counter() - start, "machine": _machine(place)}
+
+
+def _machine(place: Placement) -> str:
+    """Name the processor of this process, and the accelerator if one is used: numbers may depend on them."""
+    named = f"{platform.system()} {platform.machine()}"
+    card = describe(place).get("device")
+    return f"{named}, {card}" if card else named
 
 
 def _key(experiment: Experiment, cell: Cell, device: str) -> str:
@@ -285,7 +296,7 @@ def _key(experiment: Experiment, cell: Cell, device: str) -> str:
 def _kept(path: Path) -> dict[str, Any]:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return {"result": kept["result"], "seconds": float(kept["seconds"])}
+        return {"result": kept["result"], "seconds": float(kept["seconds"]), "machine": str(kept["machine"])}
     except (OSError, ValueError, KeyError, TypeError):
         msg = f"{path} is damaged: remove it, and the same command computes that cell again."
         raise InvalidInput(msg) from None
