@@ -44,7 +44,7 @@ PRESETS = {
         net=["300-100"],
         scale=SCALES,
         epochs=[24],
-        seed=range(30),
+        seed=range(20),
     ),
 }
 
