@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rmttheory.studies.experiments import read_record, table
 
@@ -30,6 +31,7 @@ def write(path: Path) -> None:
     )
     lines = [f"| [{r['title']}](#{_anchor(r['title'])}) | {r['verdict']} |" for r in records]
     text = _HEAD + "\n".join(lines) + "\n" + _without_record()
+    text += "".join(_results(record) for record in records if record["experiment"] == "arms")
     for record in records:
         text += f"\n## {record['title']}\n\n{table(record)}\n\n"
         where = " and ".join(record["machines"])
@@ -37,6 +39,36 @@ def write(path: Path) -> None:
         text += f"[figure and code](gallery/{record['experiment']}).\n"
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
+
+
+def _results(record: dict[str, Any]) -> str:
+    """Return the table of all networks, protocols and arms, with the claims that were tested on it."""
+    lines = [
+        "| data | network | protocol | arm | accuracy, % | seed sd | parameters | removed | over *none* |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for group in record["series"]["table"]:
+        where = f"| {group['data']} | {group['net']} | {group['protocol']} "
+        for arm, found in group["arms"].items():
+            low, high = (100 * found["accuracy"][end] for end in ("low", "high"))
+            line = f"{where}| {arm} | {100 * found['accuracy']['value']:.2f} [{low:.2f}, {high:.2f}] "
+            line += (
+                f"| {100 * found['sd']:.2f} | {found['parameters']:,.0f} | {100 * found['removed']:.1f} % | "
+            )
+            gain = {key: 100 * found["difference"][key] for key in ("value", "low", "high")}
+            line += "-" if arm == "none" else "{value:+.2f} [{low:+.2f}, {high:+.2f}]".format(**gain)
+            lines.append(f"{line} |")
+    seen = {True: "yes", False: "no", None: "open"}
+    claims = [
+        f"| {row['quantity']} | {seen[row['agrees']]} |" for row in record["rows"] if row["paper"] == "yes"
+    ]
+    seeds = record["series"]["table"][0]["seeds"]
+    return (
+        f"\n## Table of results\n\nAccuracies in per cent and points, means of {seeds} seeds with intervals "
+        "of 95 %; `python simulations/arms.py --record docs/experiments/arms.json` prints them from "
+        f"`docs/experiments/arms.json`, which `{record['command']}` wrote.\n\n"
+        + "\n".join([*lines, "", "| what the papers claim | seen everywhere |", "|---|---|", *claims, ""])
+    )
 
 
 def _without_record() -> str:
