@@ -38,6 +38,11 @@ def _shared(command: Command) -> Command:
     return command
 
 
+_on_device = click.option(
+    "--device", default="cpu", show_default=True, help="Where it is computed: cpu or cuda."
+)
+
+
 def _parallel(command: Command) -> Command:
     for option in (
         click.option("--alpha", type=float, default=1e-6, show_default=True, help="Level of the whole run."),
@@ -67,6 +72,7 @@ def app() -> None:
     "--replay", metavar="FILE", help="Draw the trial of a counterexample file again, and nothing else."
 )
 @click.option("--dense", is_flag=True, help=DENSE)
+@_on_device
 @_parallel
 @_shared
 def verify(
@@ -75,6 +81,7 @@ def verify(
     data: str | None,
     widths: str,
     dense: bool,
+    device: str,
     out: str | None,
     replay: str | None,
     jobs: int | None,
@@ -107,6 +114,7 @@ def verify(
             data=data,
             widths=parse_counts(widths, "n"),
             dense=dense,
+            device=device,
             out=out,
             watcher=watcher,
         )
@@ -125,11 +133,13 @@ def verify(
 )
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--dense", is_flag=True, help=DENSE)
+@_on_device
 @_parallel
 @_shared
 def controls(
     ids: tuple[str, ...],
     dense: bool,
+    device: str,
     jobs: int | None,
     alpha: float,
     seed: int,
@@ -150,6 +160,7 @@ def controls(
             workers=usable_cores() if jobs is None else jobs,
             alpha=alpha,
             dense=dense,
+            device=device,
             watcher=watcher,
         )
     if not as_json and not quiet:
@@ -224,7 +235,7 @@ def claims(as_json: bool) -> int:
     "--g", type=float, default=1.0, show_default=True, help="Noise level: entries have variance g/n."
 )
 @click.option("--dense", is_flag=True, help=DENSE)
-@click.option("--device", default="cpu", show_default=True, help="Where it is computed: cpu or cuda.")
+@_on_device
 @click.option("--out", metavar="FILE", help="Figure to write: .png, .pdf or .svg.")
 @_shared
 def spectrum(
@@ -345,6 +356,7 @@ def edge(
 @click.option(
     "--prune/--no-prune", default=False, help="Remove the bulk of all layers but the last as it trains."
 )
+@_on_device
 @click.option("--out", required=True, metavar="FILE", help="Network to write: .npz or .safetensors.")
 @_shared
 def train(
@@ -355,6 +367,7 @@ def train(
     l1: float,
     l2: float,
     prune: bool,
+    device: str,
     out: str,
     seed: int,
     as_json: bool,
@@ -377,6 +390,7 @@ def train(
             l1=l1,
             l2=l2,
             prune=prune,
+            device=device,
             say=None if quiet else functools.partial(click.echo, err=True),
         )
     trained.network.save(target)

@@ -104,13 +104,18 @@ class Placement:
         Raises
         ------
         Unavailable
-            If the library is not installed; the message gives the command that installs it.
+            If the library is not installed, and the message gives the command that installs it; or if CuPy
+            finds no GPU.
         """
         try:
-            return importlib.import_module(_NAMESPACES[self.library])
+            xp = importlib.import_module(_NAMESPACES[self.library])
         except ImportError:
             msg = f"{self.library} is not installed: {_INSTALL[self.library]}."
             raise Unavailable(msg) from None
+        if self.library == "cupy" and not xp.is_available():
+            msg = "No NVIDIA GPU with a driver was found on this machine; device 'cpu' needs none."
+            raise Unavailable(msg)
+        return xp
 
     def asarray(self, values: HostArray) -> Array:
         """Move host ``values`` here; floating-point values take this placement's dtype."""

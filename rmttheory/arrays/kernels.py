@@ -144,6 +144,7 @@ def _module(single: bool) -> Any:
 
 
 def _library() -> Any:
+    _ = Placement("cupy").namespace  # says what is missing
     import cupy
 
     return cupy

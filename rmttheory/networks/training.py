@@ -185,11 +185,12 @@ def train(
             closed="low",
         )
         order = _order(stream.child("order", epoch), train_half)
+        samples = order.shape[0]
         with np.errstate(over="ignore", invalid="ignore"):
-            for first in range(0, order.shape[0], batch):
+            for first in range(0, samples, batch):
                 _step(
                     state,
-                    _take(train_half, order[first : first + batch]),
+                    _take(train_half, order[first : min(first + batch, samples)]),
                     optimiser,
                     rate=now,
                     l1=l1,

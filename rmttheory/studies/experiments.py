@@ -34,14 +34,13 @@ from pathlib import Path
 from typing import Any
 
 import rmttheory
-from rmttheory.arrays import InvalidInput, Placement, RmtError
-from rmttheory.arrays.devices import describe
+from rmttheory.arrays import InvalidInput, Placement, RmtError, find_placement
+from rmttheory.arrays.devices import DEVICES, describe
 from rmttheory.studies.pool import compute
 from rmttheory.studies.records import Folder, environment
 from rmttheory.theorem.verdicts import plain
 
 SCHEMA = 1
-DEVICES = {"cpu": "numpy", "cuda": "cupy"}
 
 Cell = Mapping[str, Any]
 """Parameters of one trial: plain values, the seed among them."""
@@ -148,15 +147,14 @@ def run(
     ------
     InvalidInput
         If there is no such preset or device, or the folder cannot be written to.
+    Unavailable
+        If ``device`` is a GPU that is not there.
     """
     if preset not in experiment.presets:
         msg = f"`preset` must be {' or '.join(experiment.presets)}, not {preset!r}."
         raise InvalidInput(msg)
-    if device not in DEVICES:
-        msg = f"`device` must be {' or '.join(DEVICES)}, not {device!r}."
-        raise InvalidInput(msg)
     say = say or (lambda _: None)
-    folder, place = Folder(out), Placement(DEVICES[device])
+    place, folder = find_placement(device), Folder(out)
     cells = [dict(cell) for cell in experiment.presets[preset]]
     names = [f"cells/{_key(experiment, cell, device)}.json" for cell in cells]
     results = {i: _kept(folder.path / name) for i, name in enumerate(names) if (folder.path / name).is_file()}
@@ -235,7 +233,7 @@ def run_script(experiment: Experiment, arguments: Sequence[str] | None = None) -
     parser = argparse.ArgumentParser(prog=f"{experiment.name}.py", description=experiment.title)
     parser.add_argument("--preset", choices=tuple(experiment.presets), default="quick")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--device", choices=tuple(DEVICES), default="cpu")
+    parser.add_argument("--device", choices=DEVICES, default="cpu")
     parser.add_argument("--out", help="folder for cells, record and figure (default: results/NAME-PRESET)")
     parser.add_argument("--record", help="draw this record instead of computing one")
     parser.add_argument("--quiet", action="store_true", help="no progress")

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rmttheory.arrays import InvalidInput, check_choice, check_count, check_interval
+from rmttheory.arrays import InvalidInput, Placement, check_choice, check_count, check_interval
 from rmttheory.studies.curves import Curve, limit_curve
 from rmttheory.studies.pool import Task
 from rmttheory.studies.tables import odd_values
 from rmttheory.theorem.claims import METHOD, Cell, Claim, claims, find_claim
-from rmttheory.theorem.judging import SUITE_LEVEL, Trials, judge, judge_proof, plan_trials, run_trials
+from rmttheory.theorem.judging import HOST, SUITE_LEVEL, Trials, judge, judge_proof, plan_trials, run_trials
 from rmttheory.theorem.verdicts import Verdict
 
 EFFORT = {"quick": 1, "standard": 5, "full": 10}
@@ -44,6 +44,8 @@ class Job:
     alpha : float
         This job's share of the level of the whole run.
     seed : int
+    placement : Placement
+        Where layers drawn in full are drawn and decomposed.
     """
 
     claim: str
@@ -51,6 +53,7 @@ class Job:
     trials: int
     alpha: float
     seed: int
+    placement: Placement = HOST
 
     def pieces(self) -> tuple[Task, ...]:
         """Return the tasks that judge the claim."""
@@ -59,7 +62,7 @@ class Job:
         count = min(PIECES, self.trials)
         bounds = [self.trials * i // count for i in range(count + 1)]
         return tuple(
-            (_measure, (self.claim, self.cell, self.seed, start, stop))
+            (_measure, (self.claim, self.cell, self.seed, start, stop, self.placement))
             for start, stop in itertools.pairwise(bounds)
         )
 
@@ -100,6 +103,7 @@ def plan(
     widths: tuple[int, ...] = (),
     dense: bool = False,
     shares: int = 0,
+    placement: Placement = HOST,
 ) -> tuple[Job, ...]:
     """Return the jobs that judge the claims ``ids``, or every registered one that can be as asked.
 
@@ -119,6 +123,8 @@ def plan(
         Draw layers in full where there is another way.
     shares : int
         Shares of the level kept for what is judged besides.
+    placement : Placement
+        As for `run_trials`.
 
     Raises
     ------
@@ -149,6 +155,7 @@ def plan(
             trials=plan_trials(claim, cell, alpha=share, effort=EFFORT[preset]),
             alpha=share,
             seed=seed,
+            placement=placement,
         )
         for claim, cell in cells
     )
@@ -179,7 +186,12 @@ def control_ids(ids: Iterable[str] = ()) -> tuple[str, ...]:
 
 
 def plan_controls(
-    ids: Iterable[str] = (), *, alpha: float = SUITE_LEVEL, seed: int = 0, dense: bool = False
+    ids: Iterable[str] = (),
+    *,
+    alpha: float = SUITE_LEVEL,
+    seed: int = 0,
+    dense: bool = False,
+    placement: Placement = HOST,
 ) -> tuple[Job, ...]:
     """Return the jobs that judge every control of the claims ``ids``; each must be refuted.
 
@@ -187,7 +199,7 @@ def plan_controls(
     ----------
     ids : iterable of str
         Claims, all of whose controls are meant, or single controls as ``claim/control``.
-    alpha, seed, dense
+    alpha, seed, dense, placement
         As for `plan`.
 
     Raises
@@ -196,7 +208,7 @@ def plan_controls(
         For an unknown claim or control, or a level outside (0, 1/2).
     """
     names = control_ids(ids)
-    return plan(names, alpha=alpha, seed=seed, dense=dense) if names else ()
+    return plan(names, alpha=alpha, seed=seed, dense=dense, placement=placement) if names else ()
 
 
 def _chosen(ids: tuple[str, ...]) -> list[Claim]:
@@ -237,8 +249,8 @@ def _at(widths: tuple[int, ...]) -> str:
     return f" at widths {', '.join(map(str, widths))}" if widths else ""
 
 
-def _measure(name: str, cell: Cell, seed: int, start: int, stop: int) -> Trials:
-    return run_trials(find_claim(name), cell, seed=seed, start=start, stop=stop)
+def _measure(name: str, cell: Cell, seed: int, start: int, stop: int, placement: Placement) -> Trials:
+    return run_trials(find_claim(name), cell, seed=seed, start=start, stop=stop, placement=placement)
 
 
 def _prove(name: str, seed: int, alpha: float) -> Verdict:

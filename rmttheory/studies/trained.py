@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rmttheory.arrays import Placement, Stream
+from rmttheory.arrays import Stream, find_placement
 from rmttheory.networks import (
     Epoch,
     FittedEdge,
@@ -60,10 +60,11 @@ class NetworkWork:
     data: str
     seed: int
     alpha: float
+    device: str = "cpu"
 
     def pieces(self) -> tuple[Task, ...]:
         """Return the one task."""
-        return ((_study, (self.data, self.seed, self.alpha)),)
+        return ((_study, (self.data, self.seed, self.alpha, self.device)),)
 
     def join(self, results: list[Any]) -> NetworkStudy:
         """Return its result."""
@@ -81,6 +82,7 @@ def train_network(
     l1: float = 0.0,
     l2: float = 0.0,
     prune: bool = False,
+    device: str = "cpu",
     say: Callable[[str], object] | None = None,
 ) -> Trained:
     """Train a ReLU network without biases, as the theorem has it, on a named data set.
@@ -95,6 +97,8 @@ def train_network(
         As for `train`.
     prune : bool
         Remove the bulk of every layer but the last every few epochs and after the last.
+    device : {"cpu", "cuda"}
+        Where it is trained, from the same numbers in the same order.
     say : callable, optional
         Told in a sentence what was loaded, and how each epoch ended.
 
@@ -102,11 +106,14 @@ def train_network(
     ------
     InvalidInput
         If an argument cannot be used.
+    Unavailable
+        If ``device`` is a GPU that is not there.
     """
+    placement = find_placement(device, dtype="float32")
     images = load_dataset(data)
     if say:
         say(images.describe())
-    stream = Stream(seed, placement=Placement(dtype="float32")).child("trained network")
+    stream = Stream(seed, placement=placement).child("trained network")
     sizes = (images.train_x.shape[1], *hidden, images.classes)
     plan = PruningSchedule(
         every=PRUNED_EVERY,
@@ -134,8 +141,8 @@ def _line(epoch: Epoch) -> str:
     return f"epoch {epoch.epoch:>3}: loss {epoch.train_loss:.4f}, accuracy {accuracies}{pruned}"
 
 
-def _study(data: str, seed: int, alpha: float) -> NetworkStudy:
-    trained = train_network(data, HIDDEN, seed=seed, epochs=EPOCHS, rate=RATE, l2=L2)
+def _study(data: str, seed: int, alpha: float, device: str) -> NetworkStudy:
+    trained = train_network(data, HIDDEN, seed=seed, epochs=EPOCHS, rate=RATE, l2=L2, device=device)
     stream = Stream(seed).child("examination")
     examination = examine(trained.network, load_dataset(data), stream=stream, level=alpha, l2=L2)
     study = NetworkStudy(training=trained.to_dict(), examination=examination)

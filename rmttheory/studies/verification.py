@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rmttheory.arrays import RmtError, check_count
+from rmttheory.arrays import RmtError, check_count, find_placement
 from rmttheory.networks.datasets import load_dataset
 from rmttheory.studies.curves import Curve, plan_ladders
 from rmttheory.studies.grid import Job, Judged, left_out, plan, plan_controls
@@ -98,6 +98,7 @@ def verify_suite(
     data: str | None = None,
     widths: tuple[int, ...] = (),
     dense: bool = False,
+    device: str = "cpu",
     out: str | None = None,
     watcher: Watcher | None = None,
 ) -> Verification:
@@ -113,6 +114,9 @@ def verify_suite(
         Processes; what is found does not depend on their number.
     data : str, optional
         Data set of the trained network. Without it a network is trained only if no ids are given.
+    device : {"cpu", "cuda"}
+        Where the network is trained, and layers drawn in full are drawn and decomposed; all else is judged on
+        the host.
     out : str, optional
         Folder for ``verdicts.json``, which grows with the run, and for the report.
     watcher : Watcher, optional
@@ -122,11 +126,23 @@ def verify_suite(
     InvalidInput
         If an argument cannot be used, before anything is computed. What stops the run later, Ctrl-C too,
         is in the result.
+    Unavailable
+        If ``device`` is a GPU that is not there.
     """
     ids, watcher = tuple(ids), watcher or Watcher()
     check_count(workers, "jobs")
+    placement = find_placement(device)
     network = data is not None or not ids
-    jobs = plan(ids, preset=preset, alpha=alpha, seed=seed, widths=widths, dense=dense, shares=int(network))
+    jobs = plan(
+        ids,
+        preset=preset,
+        alpha=alpha,
+        seed=seed,
+        widths=widths,
+        dense=dense,
+        shares=int(network),
+        placement=placement,
+    )
     rest = left_out(ids, preset=preset, widths=widths, dense=dense)
     works: list[Work] = [*jobs, *plan_ladders(ids, seed=seed, alpha=jobs[0].alpha, dense=dense)]
     loaded = load_dataset(data or DATA).describe() if network else ""
@@ -135,7 +151,7 @@ def verify_suite(
         watcher.note(sentence)
     if network:
         watcher.note(loaded)
-        works.append(NetworkWork(data=data or DATA, seed=seed, alpha=jobs[0].alpha))
+        works.append(NetworkWork(data=data or DATA, seed=seed, alpha=jobs[0].alpha, device=device))
     facts = {
         "seed": seed,
         "preset": preset,
@@ -154,6 +170,7 @@ def verify_controls(
     workers: int = 1,
     alpha: float = SUITE_LEVEL,
     dense: bool = False,
+    device: str = "cpu",
     watcher: Watcher | None = None,
 ) -> Verification:
     """Judge the broken variants of claims, each of which must be refuted.
@@ -162,16 +179,18 @@ def verify_controls(
     ----------
     ids : iterable of str
         Claims or single controls, as ``claim/control``; none means every one.
-    seed, workers, alpha, dense, watcher
+    seed, workers, alpha, dense, device, watcher
         As for `verify_suite`.
 
     Raises
     ------
     InvalidInput
         If an argument cannot be used.
+    Unavailable
+        If ``device`` is a GPU that is not there.
     """
     check_count(workers, "jobs")
-    jobs = plan_controls(ids, alpha=alpha, seed=seed, dense=dense)
+    jobs = plan_controls(ids, alpha=alpha, seed=seed, dense=dense, placement=find_placement(device))
     facts = {"seed": seed, "preset": "controls", "alpha": alpha, "shares": len(jobs), "workers": workers}
     return _carry_out(list(jobs), _Keeper(jobs, facts, None), watcher or Watcher())
 

@@ -157,6 +157,9 @@ class Claim:
         What the proof gives, in a sentence, where the stated failure probability is larger than that.
     reconstructed : bool
         True where the statement is our reconstruction of a paper's theorem.
+    on_device : bool
+        Whether ``draw`` takes streams of any device: layers are drawn and decomposed there, and a case gives
+        host numbers. Other claims are always judged on the host.
     """
 
     id: str
@@ -182,6 +185,7 @@ class Claim:
     grids: Mapping[str, tuple[Cell, ...]] = field(default_factory=dict)
     proved: str = ""
     reconstructed: bool = False
+    on_device: bool = False
 
     def __repr__(self) -> str:
         return f"Claim({self.id!r}, {self.kind.value}: {self.statement})"

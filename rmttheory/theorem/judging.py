@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rmttheory.arrays import HostArray, Stream, check_count, check_interval
+from rmttheory.arrays import HostArray, Placement, Stream, check_count, check_interval, find_placement
 from rmttheory.theorem.claims import METHOD, Case, Cell, Claim, drawn_by, find_claim
 from rmttheory.theorem.proofs import prove
 from rmttheory.theorem.verdicts import Band, Kind, Outcome, Verdict, clopper_pearson, fit_slope, trials_needed
@@ -21,6 +21,7 @@ from rmttheory.theorem.verdicts import Band, Kind, Outcome, Verdict, clopper_pea
 SUITE_LEVEL = 1e-6
 """Level of a whole suite, split over its verdicts."""
 POWER = 0.95
+HOST = Placement()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,21 +55,31 @@ def plan_trials(claim: Claim, cell: Cell, *, alpha: float, effort: int = 1) -> i
     return claim.trials * effort
 
 
-def run_trials(claim: Claim, cell: Cell, *, seed: int, start: int, stop: int) -> Trials:
-    """Draw and measure the trials ``start <= i < stop``; a pure function of its arguments."""
+def run_trials(
+    claim: Claim, cell: Cell, *, seed: int, start: int, stop: int, placement: Placement = HOST
+) -> Trials:
+    """Draw and measure the trials ``start <= i < stop``; a pure function of its arguments.
+
+    Everywhere the same numbers are drawn, so a trial differs between placements by rounding alone.
+    """
     clock = time.perf_counter()
-    rows = [_measure(claim, *_draw(claim, cell, seed=seed, trial=trial)) for trial in range(start, stop)]
+    draws = (_draw(claim, cell, seed=seed, trial=i, placement=placement) for i in range(start, stop))
+    rows = [_measure(claim, *draw) for draw in draws]
     columns = np.array([row[:6] for row in rows], dtype=float).reshape(-1, 6).T
     margins = np.array([row[6] for row in rows], dtype=float).reshape(len(rows), len(claim.hypotheses))
     names = ("widths", "left", "right", "trivial", "slack", "speaks_at")
     return Trials(**dict(zip(names, columns)), margins=margins, seconds=time.perf_counter() - clock)
 
 
-def _draw(claim: Claim, cell: Cell, *, seed: int, trial: int) -> tuple[float, Case]:
+def _draw(
+    claim: Claim, cell: Cell, *, seed: int, trial: int, placement: Placement = HOST
+) -> tuple[float, Case]:
     ladder = cell.get("n")
     if isinstance(ladder, tuple):
         cell = {**cell, "n": ladder[trial % len(ladder)]}
-    stream = Stream(seed).child(claim.id, repr(sorted(cell.items())), trial)
+    stream = Stream(seed, placement=placement if claim.on_device else HOST).child(
+        claim.id, repr(sorted(cell.items())), trial
+    )
     return float(cell.get("n", 0)), claim.draw(cell, stream)
 
 
@@ -191,6 +202,7 @@ def verify(
     trials: int | str = "auto",
     seed: int = 0,
     alpha: float = SUITE_LEVEL,
+    device: str = "cpu",
     **parameters: Any,
 ) -> Verdict:
     """Judge one claim in one cell.
@@ -204,6 +216,8 @@ def verify(
     seed : int
     alpha : float
         Level: the probability with which a true claim may be refuted, or a false one certified.
+    device : {"cpu", "cuda"}
+        Where layers drawn in full are drawn and decomposed, if the claim is one of these (`Claim.on_device`).
     **parameters
         Values of the claim's parameters; the others take typical ones.
 
@@ -216,6 +230,8 @@ def verify(
     ------
     InvalidInput
         For an unknown claim or parameter, or a value out of range.
+    Unavailable
+        If ``device`` is a GPU that is not there.
     """
     from threadpoolctl import threadpool_limits
 
@@ -224,12 +240,13 @@ def verify(
     cell = claim.cell(**parameters)
     check_interval(alpha, "alpha", low=0, high=0.5)
     check_count(seed, "seed", low=0)
+    placement = find_placement(device)
     if claim.residuals is not None:
         return judge_proof(claim, seed=seed, alpha=alpha)
     count = plan_trials(claim, cell, alpha=alpha) if trials == "auto" else check_count(trials, "trials")  # type: ignore[arg-type]
     # more threads slow matrices of this size down, by a factor of ten on a busy machine
     with threadpool_limits(limits=1, user_api="blas"):
-        measured = run_trials(claim, cell, seed=seed, start=0, stop=count)
+        measured = run_trials(claim, cell, seed=seed, start=0, stop=count, placement=placement)
     return judge(claim, cell, measured, seed=seed, alpha=alpha)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rmttheory.arrays import HostArray, InvalidInput, RmtError, Stream
+from rmttheory.arrays import Array, HostArray, InvalidInput, RmtError, Stream, namespace, to_host
 from rmttheory.matrices.edge_sampling import EdgeSample, sample_edge
 from rmttheory.matrices.ensembles import Draw, Spiked
 from rmttheory.matrices.noise import (
@@ -67,26 +67,26 @@ class SpikedCase(_Ensemble):
     @property
     def values(self) -> HostArray:
         """Leading singular values of ``W``."""
-        return np.stack([s for _, s, _ in self._leading])
+        return np.stack([to_host(s) for _, s, _ in self._leading])
 
     @property
     def left(self) -> HostArray:
         """Squared overlaps on the output side."""
-        return np.stack([np.sum(d.U * U, axis=0) ** 2 for d, (U, _, _) in zip(self.draws, self._leading)])
+        return np.stack([_products(d.U, U) ** 2 for d, (U, _, _) in zip(self.draws, self._leading)])
 
     @property
     def right(self) -> HostArray:
         """Squared overlaps on the input side."""
-        return np.stack([np.sum(d.V * V, axis=0) ** 2 for d, (_, _, V) in zip(self.draws, self._leading)])
+        return np.stack([_products(d.V, V) ** 2 for d, (_, _, V) in zip(self.draws, self._leading)])
 
     @property
     def removed(self) -> HostArray:
         """``u^T (W - W') v`` of each spike, ``W'`` the truncation of ``W`` at the edge of the bulk."""
         splits = ((d, remove_bulk(d.W, edge=self.model.edge)) for d in self.draws)
-        return np.stack([np.sum(d.U * (split.removed @ d.V), axis=0) for d, split in splits])
+        return np.stack([_products(d.U, split.removed @ d.V) for d, split in splits])
 
     @functools.cached_property
-    def _leading(self) -> list[tuple[HostArray, HostArray, HostArray]]:
+    def _leading(self) -> list[tuple[Array, Array, Array]]:
         return [leading_triples(draw.W, len(draw.theta)) for draw in self.draws]
 
 
@@ -129,20 +129,29 @@ class BandCase(_Ensemble):
         return removed
 
 
-def leading_triples(W: HostArray, k: int) -> tuple[HostArray, HostArray, HostArray]:
+def leading_triples(W: Array, k: int) -> tuple[Array, Array, Array]:
     """Return the ``k`` leading singular values and vectors, as columns, through the smaller Gram matrix.
 
     An outlier is separated from the rest, so squaring costs no digit that matters here.
     """
-    from scipy.linalg import eigh
-
     n, m = W.shape
     if n < m:
         V, s, U = leading_triples(W.T, k)
         return U, s, V
-    squares, V = eigh(W.T @ W, subset_by_index=[m - k, m - 1])
-    s, V = np.sqrt(squares[::-1]), V[:, ::-1]
+    xp, gram = namespace(W), W.T @ W
+    if isinstance(W, np.ndarray):
+        from scipy.linalg import eigh  # NumPy's has no way to leave out the rest
+
+        squares, V = eigh(gram, subset_by_index=[m - k, m - 1])
+    else:
+        squares, V = xp.linalg.eigh(gram)
+    s, V = xp.sqrt(xp.flip(squares[-k:])), xp.flip(V[:, -k:], axis=1)
     return W @ V / s, s, V
+
+
+def _products(a: Array, b: Array) -> HostArray:
+    """Inner products of columns."""
+    return to_host(namespace(a).sum(a * b, axis=0))
 
 
 def draw_spiked(cell: Any, stream: Stream, *, draws: int, truncated: bool = False) -> SpikedCase | BandCase:
@@ -215,7 +224,7 @@ def _distinct(case: SpikedCase | BandCase) -> Measurement:
 def _delocalised(case: Any) -> Measurement:
     if isinstance(case.noise, (Gaussian, HaarRotated)):
         return at_least(math.inf, 0.0, "the noise is rotation invariant: all directions are alike")
-    frames = [frame for draw in case.draws for frame in (draw.U, draw.V)]
+    frames = [to_host(frame) for draw in case.draws for frame in (draw.U, draw.V)]
     worst = max(
         float(np.max(np.abs(f), initial=0.0)) * math.sqrt(len(f) / (2 * math.log(2 * len(f)))) for f in frames
     )

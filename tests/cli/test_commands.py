@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
+from program import start
 
 from rmttheory import __version__
 from rmttheory.theorem.claims import claims
@@ -293,6 +295,34 @@ def test_bad_input_is_one_sentence_and_status_2(run, monkeypatch, tmp_path, argu
     assert "Traceback" not in err
     assert not list(tmp_path.iterdir())
     assert time.monotonic() - started < 30
+
+
+ON_DEVICE = [
+    ("verify", "mp_bulk"),
+    ("verify", "mp_bulk", "--dense", "--out", "report"),
+    ("controls", "mp_bulk"),
+    ("spectrum", "--shape", "20x10"),
+    ("train", "--epochs", 1, "--out", "network.npz"),
+    ("selftest",),
+]
+
+
+@pytest.mark.parametrize("arguments", ON_DEVICE, ids=lambda arguments: " ".join(map(str, arguments[:2])))
+def test_a_machine_without_a_gpu_is_one_sentence_and_status_2(arguments, tmp_path):
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}  # hides one that is there
+    process = start(*arguments, "--device", "cuda", cwd=tmp_path, env=environment)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert re.fullmatch(r"Error: (No NVIDIA GPU with a driver was found|cupy is not installed).*\.\n", err)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_device_that_is_none(run):
+    for arguments in ON_DEVICE:
+        status, out, err = run(*arguments, "--device", "tpu")
+        assert (status, out) == (2, "")
+        assert err.startswith("Error: Unknown device 'tpu'. ")
+        assert err.count("\n") == 1
 
 
 def test_data_for_training_that_a_user_spoiled(run, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 from rmttheory.arrays import (
     InvalidInput,
     Placement,
+    Stream,
     Unavailable,
     device,
     like,
@@ -103,3 +104,13 @@ def test_a_missing_library_says_how_to_get_it(library, monkeypatch):
     with pytest.raises(Unavailable, match=f"{library} is not installed: pip install") as caught:
         _ = Placement(library).namespace
     assert isinstance(caught.value, ImportError)
+
+
+@pytest.mark.parametrize("draw", [Stream.normal, Stream.uniform, Stream.signs, Stream.orthonormal])
+@pytest.mark.parametrize("portable", [True, False])
+def test_a_missing_gpu_is_one_sentence_wherever_arrays_are_made(draw, portable, require, monkeypatch):
+    require("cupy")
+    monkeypatch.setattr("array_api_compat.cupy.is_available", lambda: False)
+    stream = Stream(0, placement=Placement("cupy"), portable=portable)
+    with pytest.raises(Unavailable, match=r"^No NVIDIA GPU with a driver was found on this machine; .*\.$"):
+        draw(stream, *((4, 2) if draw is Stream.orthonormal else (4,)))

@@ -202,6 +202,7 @@ PERSISTENT_SPIKES = Claim(
         METHOD,
     ),
     draw=_draw_persistent,
+    on_device=True,
     left=_unsettled,
     trials=80,
     loose_because="A limit has no right side to attain; its control shows that noise of fixed level is "

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from rmttheory.arrays import HostArray, Stream
+from rmttheory.arrays import Array, HostArray, Stream, namespace, to_host
 from rmttheory.matrices.edges import EdgeEstimate, fit_edge
 from rmttheory.matrices.ensembles import Spiked
 from rmttheory.matrices.spikes import (
@@ -47,9 +47,13 @@ def _draw_spectra(cell: Cell, stream: Stream) -> SpectrumCase:
     weaker = cell["strength"] * spike_threshold(shape[1] / n, g)
     model = Spiked(shape, (1.3 * weaker, weaker), noise=cell["noise"], g=g)
     draws = [model.sample(stream.child("draw", i)) for i in range(4)]
-    values = np.stack([np.linalg.svd(draw.W, compute_uv=False) for draw in draws])
-    noise = np.array([np.linalg.norm(draw.R, 2) for draw in draws])
+    values = np.stack([_values(draw.W) for draw in draws])
+    noise = np.array([_values(draw.R)[0] for draw in draws])
     return SpectrumCase(values=values, noise=noise, theta=np.asarray(model.spikes), shape=shape, g=g)
+
+
+def _values(W: Array) -> HostArray:
+    return to_host(namespace(W).linalg.svdvals(W))
 
 
 def _separated(case: SpectrumCase) -> Measurement:
@@ -117,6 +121,7 @@ INVERSE_D = Claim(
         Parameter(name="noise", meaning="law of R", typical="row-scaled:0.4"),
     ),
     draw=_draw_spectra,
+    on_device=True,
     left=_inverse_error,
     trials=320,
     loose_because=_LOOSE,
@@ -164,6 +169,7 @@ GOF_NULL = Claim(
         Parameter(name="noise", meaning="law of R", typical="gaussian"),
     ),
     draw=_draw_fit,
+    on_device=True,
     left=lambda fit: float(fit.p_value <= 0.1),
     right=lambda fit: 0.0,  # noqa: ARG005
     trivial=lambda fit: 1.0,  # noqa: ARG005

@@ -122,6 +122,7 @@ MP_BULK = Claim(
         METHOD,
     ),
     draw=_draw_bulk,
+    on_device=True,
     left=_distance,
     rate=1.0,
     trials=90,  # the slope of the typical ladder then lies 7 standard deviations or more beyond half the rate
@@ -203,6 +204,7 @@ TW_EDGE = Claim(
     hypotheses=(GAUSSIAN_LAW,),
     parameters=(*(replace(size, high=10**12) for size in _SHAPE), _LEVEL, _NOISE, METHOD),
     draw=functools.partial(_draw, k=1),
+    on_device=True,
     left=lambda case: float(case.values[0]),
     right=_edge_quantile,
     failure=lambda cell: _around(cell["level"], 0.02, planned=cell["level"]),
@@ -277,6 +279,7 @@ BEMA_LEVEL = Claim(
     hypotheses=(GAUSSIAN_LAW,),
     parameters=(*(replace(size, typical=100) for size in _SHAPE), _LEVEL, _NOISE, METHOD),
     draw=_draw,
+    on_device=True,
     left=lambda case: float(case.values[0]),
     right=_fitted_edge,
     failure=_blurred,

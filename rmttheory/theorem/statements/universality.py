@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rmttheory.arrays import HostArray, Stream
+from rmttheory.arrays import HostArray, Stream, namespace, to_host
 from rmttheory.matrices.band import null_singular_values
 from rmttheory.matrices.edge_sampling import sample_edge
 from rmttheory.matrices.ensembles import Draw, Spiked
@@ -108,9 +108,9 @@ def _values_in_full(noise: Noise, shape: tuple[int, int], count: int, stream: St
     for start in range(0, count, block):
         size = min(block, count - start)
         wide = noise.sample((n, size * m), 1.0, stream.child(start))
-        R = np.ascontiguousarray(wide.reshape(n, size, m).transpose(1, 0, 2))
-        R_T = R.transpose(0, 2, 1)
-        parts.append(np.linalg.eigvalsh(R_T @ R if m <= n else R @ R_T)[:, ::-1])
+        xp = namespace(wide)
+        R = xp.permute_dims(xp.reshape(wide, (n, size, m)), (1, 0, 2))
+        parts.append(to_host(xp.linalg.eigvalsh(R.mT @ R if m <= n else R @ R.mT))[:, ::-1])
     values: HostArray = np.sqrt(np.maximum(np.concatenate(parts), 0.0))
     return values
 
@@ -212,6 +212,7 @@ UNIVERSALITY_BULK = Claim(
     hypotheses=(PROPORTIONAL, MOMENTS),
     parameters=_parameters((16, 64, 256)),
     draw=_draw_noise,
+    on_device=True,
     left=_spectral_distance,
     rate=1.0,
     # Laws with four moments: slopes of -0.83 to -0.86, which scatter by 0.03. With 3 degrees of freedom about
@@ -257,6 +258,7 @@ UNIVERSALITY_EDGE = Claim(
     # a < 4.
     # Slopes: -0.4 to -0.55 for laws with five moments, scattering by 0.03; 0.29 and more without a fourth.
     draw=functools.partial(_draw_noise, layers=2.0, power=2 / 3, k=1),
+    on_device=True,
     left=_edge_distance,
     rate=1 / 3,
     trials=240,
@@ -296,6 +298,7 @@ UNIVERSALITY_OUTLIER = Claim(
     # the largest entries compete with the spike. Student-t entries with 5 degrees of freedom obey it, but at
     # these widths their slope of -0.29 is too near the line to be told from it: they are in no preset.
     draw=_draw_twins,
+    on_device=True,
     left=_outlier_distance,
     rate=0.5,
     trials=150,
