@@ -93,4 +93,6 @@ def _draw_tail(axes: Any, layer: LayerInspection) -> None:
 
 
 def _short(name: str, most: int) -> str:
-    return name if len(name) <= most else f"…{name[1 - most :]}"
+    """Return a name, or the end of a long one; between dollars Matplotlib would look for a formula."""
+    short = name if len(name) <= most else f"…{name[1 - most :]}"
+    return short.replace("$", r"\$")
