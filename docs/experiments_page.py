@@ -13,8 +13,9 @@ _HEAD = """# The papers' experiments
 
 What the papers report beside what was found here. Every number stands in a record,
 `docs/experiments/NAME.json`, that the command under its table wrote; the same command with `--preset quick`
-takes less than two minutes on one core. All of them together, with every other script in `simulations/`:
-`bash .ci/nightly`, which prints the time of each.
+takes less than two minutes on one core, and `--preset published`, where there is one, has the paper's own
+sizes. All of them together, with every other script in `simulations/`: `bash .ci/nightly`, which prints the
+time of each.
 
 "As the paper says" compares the sign or the size of the quantity in that row, as the row names it; a dash
 means that the two cannot be compared, and the [gallery](gallery/index) says why.
@@ -26,14 +27,12 @@ means that the two cannot be compared, and the [gallery](gallery/index) says why
 
 def write(path: Path) -> None:
     """Write the page, which holds every record in the order of its title."""
-    records = sorted(
-        (read_record(one) for one in (HERE / "experiments").glob("*.json")), key=lambda r: r["title"]
-    )
-    lines = [f"| [{r['title']}](#{_anchor(r['title'])}) | {r['verdict']} |" for r in records]
+    records = sorted((read_record(one) for one in (HERE / "experiments").glob("*.json")), key=_title)
+    lines = [f"| [{_title(r)}](#{_anchor(_title(r))}) | {r['verdict']} |" for r in records]
     text = _HEAD + "\n".join(lines) + "\n" + _without_record()
     text += "".join(_results(record) for record in records if record["experiment"] == "arms")
     for record in records:
-        text += f"\n## {record['title']}\n\n{table(record)}\n\n"
+        text += f"\n## {_title(record)}\n\n{table(record)}\n\n"
         where = " and ".join(record["machines"])
         text += f"`{record['command']}`, {record['seconds']:,.0f} s of computing on {where}; "
         text += f"[figure and code](gallery/{record['experiment']}).\n"
@@ -80,6 +79,11 @@ def _without_record() -> str:
         return ""
     listed = ", ".join(missing)
     return f"\nOnly quick presets were run so far of {listed}; what they find is not reported here.\n"
+
+
+def _title(record: dict[str, Any]) -> str:
+    """Return the title, with the preset where it is that of the paper's own sizes."""
+    return record["title"] + ("" if record["preset"] == "paper" else ", at the paper's sizes")
 
 
 def _anchor(title: str) -> str:

@@ -154,13 +154,14 @@ def run(
         msg = f"`preset` must be {' or '.join(experiment.presets)}, not {preset!r}."
         raise InvalidInput(msg)
     say = say or (lambda _: None)
-    place, folder = find_placement(device), Folder(out)
+    folder = Folder(out)
     cells = [dict(cell) for cell in experiment.presets[preset]]
     names = [f"cells/{_key(experiment, cell, device)}.json" for cell in cells]
     results = {i: _kept(folder.path / name) for i, name in enumerate(names) if (folder.path / name).is_file()}
     if results:
         say(f"{len(results)} of {len(cells)} cells are in {folder.path} already.")
     missing = [i for i in range(len(cells)) if i not in results]
+    place = find_placement(device) if missing else Placement()  # a finished run is read on any machine
     tasks = [(_timed, (experiment.trial, cells[i], place)) for i in missing]
     start = time.perf_counter()
     for done, (index, kept) in enumerate(compute(tasks, workers=workers, note=say), 1):

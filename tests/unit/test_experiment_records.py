@@ -25,9 +25,10 @@ def experiment(name) -> Experiment:
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
 def test_a_record_is_read_as_its_script_reads_it(path):
-    record, script = read_record(path), experiment(path.stem)
-    assert record["preset"] == "paper"
-    assert record["cells"] == plain([dict(cell) for cell in script.presets["paper"]])
+    name, _, preset = path.stem.partition("-")
+    record, script = read_record(path), experiment(name)
+    assert record["preset"] == (preset or "paper")
+    assert record["cells"] == plain([dict(cell) for cell in script.presets[record["preset"]]])
     read = plain(script.summarise(record["cells"], record["results"]))
     assert record["verdict"] == read["verdict"]
     assert record["rows"] == read["rows"]
