@@ -63,7 +63,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    pairs = {value for name, value in _properties(terminalreporter, "passed") if name == "pair"}
+    shown = list(_properties(terminalreporter, "passed"))
+    pairs = {value for name, value in shown if name == "pair"}
     if pairs:
         functions, places = ({pair.split(" on ")[side] for pair in pairs} for side in (0, 1))
         terminalreporter.section("portability")
@@ -71,6 +72,9 @@ def pytest_terminal_summary(terminalreporter):
             f"{len(pairs)} (function, place) pairs passed: {len(functions)} functions, "
             f"{len(places)} places ({', '.join(sorted(places))})"
         )
+    for title in dict.fromkeys(name for name, _ in shown if name != "pair"):
+        values = [value for name, value in shown if name == title]
+        terminalreporter.line(f"{len(values)} {title}: {', '.join(values)}")
     skipped = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", []))
     for reason, count in sorted(skipped.items()):
         terminalreporter.line(f"not run: {count} skipped, {reason.removeprefix('Skipped: ')}")

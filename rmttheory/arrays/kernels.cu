@@ -11,6 +11,7 @@
 #define THREAD ((long long)blockIdx.x * blockDim.x + threadIdx.x)
 #define HIGH_WORD(a, b) __umul64hi(a, b)
 #else
+#include <math.h>
 long long current_thread; /* set by whoever runs the grid */
 #define KERNEL void
 #define INLINE static inline
@@ -96,4 +97,56 @@ KERNEL bidiagonal_squares(REAL *squares, const REAL *q, const REAL *e, long long
             low.bits = middle.bits;
     }
     squares[thread] = low.number;
+}
+
+/* The rotation that takes (f, g) to (length, 0), of numbers of any size. */
+INLINE void rotation(REAL f, REAL g, REAL *cosine, REAL *sine)
+{
+    REAL size = f < 0 ? -f : f, other = g < 0 ? -g : g, length;
+    if (other > size)
+        size = other;
+    *cosine = 1;
+    *sine = 0;
+    if (other == 0)
+        return;
+    f /= size;
+    g /= size;
+    length = sqrt(f * f + g * g);
+    *cosine = f / length;
+    *sine = g / length;
+}
+
+INLINE void rotate(REAL *x, REAL *y, REAL cosine, REAL sine)
+{
+    REAL turned = cosine * *x + sine * *y;
+    *y = cosine * *y - sine * *x;
+    *x = turned;
+}
+
+#define ENTRY(row, column) (band + ((row) * width + (column) - (row) + 1) * batch + matrix)
+
+/* One step of every sweep in flight, of every matrix of a stack, that narrows upper bands from `reach` diagonals
+ * above the main one to one fewer (H. Schwarz, Numer. Math. 12, 1968; as LAPACK's dgbbrd does). Sweep i annihilates
+ * entry (i, i + reach) from the right, which leaves one below the diagonal; that goes from the left, which leaves
+ * one beyond the band, `reach` columns further; and so on to the end. Sweeps start three steps after one another:
+ * then no two of them touch the same entry in one launch, and none touches what an earlier one has yet to change.
+ * Bands are stored by rows, `width` entries from the one below the diagonal on, each entry of all matrices together,
+ * zeros where the last rows have no columns. */
+KERNEL narrow_bands(REAL *band, long long batch, long long width, long long reach, long long step,
+                    long long first, long long sweeps)
+{
+    long long thread = THREAD, matrix = thread % batch, sweep = first + thread / batch, column, top, i;
+    REAL cosine, sine;
+    if (thread >= batch * sweeps)
+        return;
+    column = sweep + (step - 3 * sweep + 1) * reach;
+    top = column - reach - (step > 3 * sweep);
+    rotation(*ENTRY(top, column - 1), *ENTRY(top, column), &cosine, &sine);
+    for (i = top; i <= column; i++)
+        rotate(ENTRY(i, column - 1), ENTRY(i, column), cosine, sine);
+    *ENTRY(top, column) = 0;
+    rotation(*ENTRY(column - 1, column - 1), *ENTRY(column, column - 1), &cosine, &sine);
+    for (i = column - 1; i <= column + reach; i++)
+        rotate(ENTRY(column - 1, i), ENTRY(column, i), cosine, sine);
+    *ENTRY(column, column - 1) = 0;
 }

@@ -98,6 +98,36 @@ def bidiagonal_singular_values(diagonal: Array, above: Array) -> Array:
     return xp.ldexp(xp.sqrt(ascending[:, ::-1]), exponents[:, None])
 
 
+def bidiagonals_of_bands(columns: Array) -> tuple[Array, Array]:
+    """Reduce upper bands to upper bidiagonals with the same singular values.
+
+    Parameters
+    ----------
+    columns : array, shape (batch, p, r + 1)
+        Single or double precision. Entry ``[:, j, q]`` is that of row ``j - r + q`` in column ``j``.
+
+    Returns
+    -------
+    diagonal, above : arrays, shapes (batch, p) and (batch, p - 1)
+        Their values are off by ``20 r p eps s_1`` at most, and by its square root if roundings are as good as
+        random: each row and column is turned some ``r p`` times.
+    """
+    xp = _library()
+    batch, size, diagonals = columns.shape
+    width, reach = diagonals + 2, min(diagonals, size) - 1
+    band = xp.zeros((size, width, batch), dtype=columns.dtype)
+    for offset in range(reach + 1):
+        band[: size - offset, offset + 1, :] = columns[:, offset:, diagonals - 1 - offset].T
+    for now in range(reach, 1, -1):
+        for step in range(3 * (size - now - 1) + 1):
+            first = max(0, -((size - 1 - (step + 1) * now) // (3 * now - 1)))
+            sweeps = min(step // 3, size - now - 1) + 1 - first
+            numbers = map(np.int64, (batch, width, now, step, first, sweeps))
+            _launch("narrow_bands", batch * sweeps, (band, *numbers), columns.dtype)
+    diagonal, above = band[:, 1, :].T, band[: size - 1, 2, :].T
+    return xp.ascontiguousarray(diagonal), xp.ascontiguousarray(above)
+
+
 def _filled(
     shape: tuple[int, ...],
     placement: Placement,
@@ -135,7 +165,12 @@ def _unit(words: Array, dropped: int) -> Array:
 
 def _launch(name: str, threads: int, arguments: tuple[Any, ...], dtype: Any) -> None:
     blocks = -(-threads // _THREADS)
-    _module(np.dtype(dtype) == np.float32).get_function(name)((blocks,), (_THREADS,), arguments)
+    _function(name, np.dtype(dtype) == np.float32)((blocks,), (_THREADS,), arguments)
+
+
+@functools.cache
+def _function(name: str, single: bool) -> Any:
+    return _module(single).get_function(name)
 
 
 @functools.cache

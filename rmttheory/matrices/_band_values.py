@@ -41,8 +41,11 @@ def all_values(columns: HostArray, spread: float) -> HostArray:
 
 
 def all_values_on(placement: Placement, columns: HostArray) -> HostArray:
-    """All singular values of a stack of bidiagonals, descending, all at once by bisection on a GPU."""
-    diagonal, above = (placement.asarray(part) for part in (columns[:, :, 1], columns[:, 1:, 0]))
+    """All singular values of a stack of bands, descending, all at once on a GPU; see `all_values`."""
+    if columns.shape[2] == 2:
+        diagonal, above = (placement.asarray(part) for part in (columns[:, :, 1], columns[:, 1:, 0]))
+    else:
+        diagonal, above = kernels.bidiagonals_of_bands(placement.asarray(columns))
     return to_host(kernels.bidiagonal_singular_values(diagonal, above))
 
 

@@ -24,6 +24,9 @@ from rmttheory.matrices.spectra import check_top
 from rmttheory.matrices.spikes import bulk_edge, lower_edge, outlier
 
 _BLOCK = 2**21  # numbers drawn at a time
+_WORTH_LAUNCHING = 8
+"""Bands of more than one spike: to narrow any number takes a GPU some thousand launches of a few microseconds
+each, and in that time the host solves about five. An estimate: no GPU has timed it."""
 
 
 def null_singular_values(
@@ -103,7 +106,8 @@ def spiked_singular_values(
     ndarray, shape (trials, p) or (trials, k)
         Descending, float64, on the host; errors below ``1e-13 s_1`` up to ``p`` of some thousands. With Numba
         (the extra ``fast``) all values come three times as fast, and differ by rounding from those without.
-        A stream that is placed on a GPU has it find all values of all draws at once, with one spike or none.
+        A stream that is placed on a GPU has it find all values of all draws at once: with one spike or none,
+        or of eight draws or more.
 
     Raises
     ------
@@ -228,8 +232,13 @@ def _solver(
     c = p / n
     if 25 * k <= p:
         return lambda bands: [top_values(columns, k, shape, len(spikes)) for columns in bands]
-    if placement.library == "cupy" and len(spikes) <= 1:
-        return lambda bands: all_values_on(replace(placement, dtype="float64"), bands)[:, :k]
     largest = math.sqrt(n) * max(bulk_edge(c), *(outlier(spikes / math.sqrt(n), c)), 0.0)
     spread = math.sqrt(n) * lower_edge(c) / largest
-    return lambda bands: [all_values(columns, spread)[:k] for columns in bands]
+    double = replace(placement, dtype="float64")
+
+    def solve(bands: HostArray) -> Any:
+        if placement.library == "cupy" and (len(spikes) <= 1 or len(bands) >= _WORTH_LAUNCHING):
+            return all_values_on(double, bands)[:, :k]
+        return [all_values(columns, spread)[:k] for columns in bands]
+
+    return solve

@@ -5,6 +5,7 @@ import importlib.util
 import math
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,6 +25,12 @@ void run_bidiagonal_squares(long long threads, REAL *s, REAL *q, REAL *e, long l
     for (current_thread = 0; current_thread < threads; current_thread++)
         bidiagonal_squares(s, q, e, batch, size);
 }
+void run_narrow_bands(long long threads, REAL *band, long long batch, long long width, long long reach,
+                      long long step, long long first, long long sweeps)
+{
+    for (current_thread = threads - 1; current_thread >= 0; current_thread--)
+        narrow_bands(band, batch, width, reach, step, first, sweeps);
+}
 """
 """What the GPU does with a grid of blocks, and where threads beyond the end do nothing."""
 
@@ -38,7 +45,7 @@ def compiled(require, tmp_path_factory):
     for options in ((), ("-DSINGLE",)):
         library = folder / f"kernels{len(libraries)}.so"
         flags = ("-O2", "-Wall", "-Werror", "-ffp-contract=off", "-shared", "-fPIC", *options)
-        subprocess.run(["cc", *flags, "-o", library, folder / "kernels.c"], check=True)
+        subprocess.run(["cc", *flags, "-o", library, folder / "kernels.c", "-lm"], check=True)
         libraries.append(ctypes.CDLL(str(library)))
     return libraries
 
@@ -73,9 +80,10 @@ KEYS = [0, 1, 2**64 - 1, 2**64, 2**128 - 1, *(3**k for k in (5, 20, 40, 60, 80))
 
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.usefixtures("gpu")
-def test_words_are_those_of_numpy(key):
+def test_words_are_those_of_numpy(key, record_property):
     words = kernels._words((key % 2**64, key >> 64), 0, 1_000_000)
     np.testing.assert_array_equal(words, np.random.Philox(key=key).random_raw(1_000_000))
+    record_property("keys of Philox, 1,000,000 words of each with NumPy's bits", f"{key:#x}")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 511, 512, 513])
@@ -175,7 +183,7 @@ CASES = dict(bidiagonals())
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.usefixtures("gpu")
-def test_singular_values_agree_with_lapack(name):
+def test_singular_values_agree_with_lapack(name, record_property):
     """Both have errors of some ``p eps`` of each value at worst, and of ``sqrt(p) eps`` if roundings are
     as good as random: 1e-14 is twice that for p = 400."""
     diagonal, above = CASES[name]
@@ -183,6 +191,8 @@ def test_singular_values_agree_with_lapack(name):
     scale = 2.0 ** -np.round(np.log2(np.max(np.abs(diagonal))))  # LAPACK does not go to the ends of the range
     expected = _lapack.bidiagonal_singular_values(diagonal * scale, above * scale) / scale
     np.testing.assert_allclose(found, expected, rtol=1e-14, atol=0)
+    error = np.max(np.abs(found - expected) / expected)
+    record_property("bidiagonals, largest relative difference from LAPACK's values", f"{name} {error:.1e}")
 
 
 @pytest.mark.parametrize("name", ["square noise", "tall noise", "clustered", "split", "Toeplitz", "one"])
@@ -214,6 +224,95 @@ def test_zeros_have_zero_values():
     np.testing.assert_array_equal(found, np.zeros((1, 3)))
     found = kernels.bidiagonal_singular_values(np.array([[1.0, 0.0, 2.0]]), np.array([[1.0, 0.0]]))
     np.testing.assert_allclose(found, [[2.0, math.sqrt(2.0), 0.0]], rtol=1e-15, atol=0)
+
+
+def random_bands(batch, p, r, seed=1):
+    return np.random.default_rng(seed).standard_normal((batch, p, r + 1))
+
+
+def dense(columns):
+    """A band as a matrix; what of the first columns lies above the matrix does not count."""
+    p, width = columns.shape
+    B = np.zeros((p, p))
+    for q in range(width):
+        offset = width - 1 - q
+        B += np.diag(columns[offset:, q], offset)
+    return B
+
+
+@pytest.mark.parametrize(
+    ("p", "r"), [(1, 1), (2, 2), (3, 2), (3, 3), (7, 2), (40, 2), (41, 3), (60, 5), (30, 29)]
+)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.usefixtures("gpu")
+def test_bands_become_bidiagonals_with_the_same_values(p, r, dtype):
+    """Each row and column is turned some r p times, with an error of 6 eps at most, as good as random."""
+    columns = random_bands(3, p, r).astype(dtype)
+    columns[1] *= 1e-3 ** np.arange(p)[:, None] if p < 10 else 1e-15
+    diagonal, above = kernels.bidiagonals_of_bands(columns)
+    assert diagonal.dtype == above.dtype == dtype
+    for band, q, e in zip(columns.astype(float), diagonal.astype(float), above.astype(float)):
+        s = np.linalg.svd(dense(band), compute_uv=False)
+        found = np.linalg.svd(np.diag(q) + np.diag(e, 1), compute_uv=False)
+        np.testing.assert_allclose(found, s, rtol=0, atol=6 * np.sqrt(r * p) * np.finfo(dtype).eps * s[0])
+
+
+def graded_bands():
+    p, r = 90, 3
+    columns = random_bands(1, p, r)[0]
+    yield "graded down", columns * 10.0 ** -np.linspace(0, 30, p)[:, None]
+    yield "graded up", columns * 10.0 ** -np.linspace(30, 0, p)[:, None]
+    yield "clustered", np.concatenate([1e-9 * columns[:, :r], np.ones((p, 1))], axis=1)
+    yield "repeated", np.concatenate([np.zeros((p, r)), np.ones((p, 1))], axis=1)
+    yield "split", columns * (np.arange(p) % 30 > 3)[:, None]
+    yield "nothing", np.zeros((p, r + 1))
+    yield "huge", 1e200 * columns
+    yield "tiny", 1e-200 * columns
+
+
+BANDS = dict(graded_bands())
+
+
+@pytest.mark.parametrize("name", BANDS)
+@pytest.mark.usefixtures("gpu")
+def test_singular_values_of_bands_agree_with_lapack(name, record_property):
+    """A band does not determine small values relatively, so that errors are those of the largest."""
+    columns = BANDS[name]
+    scale = {"huge": 1e-200, "tiny": 1e200}.get(name, 1.0)
+    found = kernels.bidiagonal_singular_values(*kernels.bidiagonals_of_bands(columns[None]))[0] * scale
+    s = np.linalg.svd(dense(columns) * scale, compute_uv=False)
+    p, r = len(columns), columns.shape[1] - 1
+    np.testing.assert_allclose(found, s, rtol=0, atol=6 * np.sqrt(r * p) * 2.0**-52 * s[0])
+    error = np.max(np.abs(found - s)) / (s[0] or 1.0)
+    record_property("bands, largest difference from LAPACK's values over the largest", f"{name} {error:.1e}")
+
+
+@pytest.mark.parametrize("r", [2, 3, 4])
+@pytest.mark.usefixtures("gpu")
+def test_sweeps_in_flight_do_not_meet_and_stay_in_their_band(monkeypatch, r):
+    """One at a time and in the other order they give the same bits, and nothing around the band changes."""
+    columns, launch, guards = random_bands(2, 37, r), kernels._launch, []
+    expected = kernels.bidiagonals_of_bands(columns)
+
+    def one_by_one(name, threads, arguments, dtype):
+        band, batch, *numbers, first, sweeps = arguments
+        assert threads == batch * sweeps
+        for sweep in range(first, first + sweeps):
+            launch(name, batch, (band, batch, *numbers, np.int64(sweep), np.int64(1)), dtype)
+
+    def guarded(shape, dtype):
+        guards.append(np.full(math.prod(shape) + 2000, 7.0, dtype))
+        guards[-1][1000:-1000] = 0.0
+        return guards[-1][1000:-1000].reshape(shape)
+
+    monkeypatch.setattr(kernels, "_launch", one_by_one)
+    library = SimpleNamespace(zeros=guarded, ascontiguousarray=np.ascontiguousarray)
+    monkeypatch.setattr(kernels, "_library", lambda: library)
+    for found, known in zip(kernels.bidiagonals_of_bands(columns), expected):
+        np.testing.assert_array_equal(found, known)
+    assert set(guards[0][:1000]) | set(guards[0][-1000:]) == {7.0}
+    band = guards[0][1000:-1000].reshape(37, r + 3, 2)
+    assert not band[:, [0, *range(3, r + 3)], :].any()
 
 
 def squares_of(q, e):
@@ -268,9 +367,11 @@ def compile_for(nvrtc, text, *options):
 
 @pytest.mark.parametrize("precision", [(), ("-DSINGLE",)], ids=["double", "single"])
 @pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90", "sm_100", "sm_120"])
-def test_kernels_compile_for_gpus(nvrtc, architecture, precision):
+def test_kernels_compile_for_gpus(nvrtc, architecture, precision, record_property):
     options = (f"--gpu-architecture={architecture}", *kernels.OPTIONS, *precision)
     assert compile_for(nvrtc, kernels.source(), *options) == (0, "")
+    number = "single" if precision else "double"
+    record_property("builds of kernels.cu by NVRTC without a driver", f"{architecture} {number}")
 
 
 def test_a_mistake_in_a_kernel_is_seen(nvrtc):
@@ -281,12 +382,12 @@ def test_a_mistake_in_a_kernel_is_seen(nvrtc):
     assert "nothing" in log
 
 
-@pytest.mark.parametrize("spikes", [(), (1.5,)])
+@pytest.mark.parametrize("spikes", [(), (1.5,), (1.5, 0.5), (2.0, 1.5, 1.5, 1.0)])
 @pytest.mark.parametrize("k", [None, 20])
-def test_bidiagonals_of_noise_are_solved_on_the_gpu(gpu, monkeypatch, spikes, k):
+def test_bands_of_noise_are_solved_on_the_gpu(gpu, monkeypatch, spikes, k):
     monkeypatch.setattr(Placement, "asarray", lambda _, values: np.ascontiguousarray(values))
     stream = Stream(4)
-    there = spiked_singular_values((90, 60), spikes, trials=3, k=k, stream=stream.at(gpu))
-    here = spiked_singular_values((90, 60), spikes, trials=3, k=k, stream=stream)
+    there = spiked_singular_values((90, 60), spikes, trials=9, k=k, stream=stream.at(gpu))
+    here = spiked_singular_values((90, 60), spikes, trials=9, k=k, stream=stream)
     assert there.shape == here.shape
     np.testing.assert_allclose(there, here, rtol=0, atol=1e-13 * here[0, 0])
