@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import rmttheory
-from rmttheory.arrays import InvalidInput, RmtError
+from rmttheory.arrays import InvalidInput, Placement, RmtError
+from rmttheory.arrays.devices import describe
 from rmttheory.networks.files import write_whole
 from rmttheory.studies.curves import Curve
 from rmttheory.studies.grid import LeftOut
 from rmttheory.studies.pool import one_blas_thread
 from rmttheory.studies.trained import NetworkStudy
 from rmttheory.theorem.claims import find_claim
-from rmttheory.theorem.judging import replay
+from rmttheory.theorem.judging import HOST, replay
 from rmttheory.theorem.verdicts import Outcome, Verdict, plain
 
 SCHEMA = 1
@@ -116,6 +117,8 @@ class Run:
         Time in UTC.
     seconds : float
     workers : int
+    placement : Placement
+        Where the network was trained and layers were drawn in full.
     """
 
     seed: int
@@ -130,6 +133,7 @@ class Run:
     started: str
     seconds: float
     workers: int
+    placement: Placement = HOST
 
     def count(self, outcome: Outcome) -> int:
         """Return how many verdicts have this outcome."""
@@ -144,7 +148,7 @@ class Run:
             "preset": self.preset,
             "alpha": self.alpha,
             "shares": self.shares,
-            "environment": environment(),
+            "environment": environment(self.placement),
             "times": {"started": self.started, "seconds": self.seconds, "workers": self.workers},
             "verdicts": self.verdicts,
             "curves": self.curves,
@@ -159,9 +163,11 @@ class Run:
         return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
 
 
-def environment() -> dict[str, str]:
-    """Return what the numbers of a run may depend on besides its seed."""
+def environment(placement: Placement = HOST) -> dict[str, str]:
+    """Return what the numbers of a run may depend on besides its seed, with the device if that is no CPU."""
     found = {name: version(name) for name in ("numpy", "scipy", "sympy")}
+    if placement.library != HOST.library:
+        found |= describe(placement)
     return {
         "rmttheory": rmttheory.__version__,
         "python": platform.python_version(),

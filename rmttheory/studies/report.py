@@ -98,7 +98,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "outcomes": [outcome for outcome in Outcome if run.count(outcome)],
         "predicates": predicate_statements(),
         "hypotheses": _readings(run),
-        "environment": environment(),
+        "environment": environment(run.placement),
         "reconstructed": RECONSTRUCTED,
         "share": run.alpha / run.shares if run.shares else run.alpha,
         "style": Markup(style_sheet()),

@@ -159,6 +159,7 @@ def verify_suite(
         "shares": len(jobs) + network,
         "workers": workers,
         "left_out": rest,
+        "placement": placement,
     }
     return _carry_out(works, _Keeper(works, facts, folder), watcher)
 
@@ -190,8 +191,16 @@ def verify_controls(
         If ``device`` is a GPU that is not there.
     """
     check_count(workers, "jobs")
-    jobs = plan_controls(ids, alpha=alpha, seed=seed, dense=dense, placement=find_placement(device))
-    facts = {"seed": seed, "preset": "controls", "alpha": alpha, "shares": len(jobs), "workers": workers}
+    placement = find_placement(device)
+    jobs = plan_controls(ids, alpha=alpha, seed=seed, dense=dense, placement=placement)
+    facts = {
+        "seed": seed,
+        "preset": "controls",
+        "alpha": alpha,
+        "shares": len(jobs),
+        "workers": workers,
+        "placement": placement,
+    }
     return _carry_out(list(jobs), _Keeper(jobs, facts, None), watcher or Watcher())
 
 

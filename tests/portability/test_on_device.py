@@ -4,6 +4,7 @@ So much can be shown without a GPU: the same code, from the function that a comm
 """
 
 import functools
+import json
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from places import PLACES, REFERENCE
 
 from rmttheory import matrices, networks
 from rmttheory.arrays import Placement, Stream
-from rmttheory.studies import trained
+from rmttheory.studies import trained, verification
 from rmttheory.theorem.claims import METHOD, claims, find_claim
 from rmttheory.theorem.judging import run_trials
 
@@ -100,6 +101,18 @@ def test_a_broken_variant_is_judged_where_its_claim_is(require):
             for name in claim.controls:
                 broken = claim.broken(name)
                 run_trials(broken, small(broken), seed=3, start=0, stop=1, placement=place.placement)
+
+
+def test_verify_gives_the_same_verdict_there_and_its_record_says_where(require, monkeypatch):
+    require("array_api_strict")
+    place = next(place for place in PLACES if place.library == "array_api_strict")
+    asked = {"ids": ["mp_bulk"], "widths": (16, 32, 64), "dense": True}
+    here = verification.verify_suite(**asked)
+    monkeypatch.setattr(verification, "find_placement", {"cuda": place.placement}.__getitem__)
+    there = verification.verify_suite(**asked, device="cuda")
+    assert [verdict.why for verdict in there.run.verdicts] == [verdict.why for verdict in here.run.verdicts]
+    documents = [json.loads(one.run.to_json())["environment"] for one in (here, there)]
+    assert [document.get("library") for document in documents] == [None, "array_api_strict"]
 
 
 def test_other_claims_are_judged_on_the_host():
