@@ -35,7 +35,9 @@ def write(path: Path) -> None:
         text += f"\n## {_title(record)}\n\n{table(record)}\n\n"
         where = " and ".join(record["machines"])
         text += f"`{record['command']}`, {record['seconds']:,.0f} s of computing on {where}; "
-        text += f"[figure and code](gallery/{record['experiment']}).\n"
+        drawn = (HERE / "experiments" / f"{record['experiment']}.json").is_file()
+        code = f"simulations/{record['experiment']}.py"
+        text += f"[figure and code](gallery/{record['experiment']}).\n" if drawn else f"code: `{code}`.\n"
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
 
