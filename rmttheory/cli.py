@@ -515,6 +515,8 @@ def _status(arguments: Sequence[str] | None) -> int:
 
         if isinstance(error, RmtError):
             click.echo(f"Error: {error}", err=True)
+        elif isinstance(error, MemoryError):  # of the machine or of a GPU
+            click.echo("Error: There is not enough memory for this; choose smaller sizes.", err=True)
         else:
             traceback.print_exc()
             click.echo("This is a mistake in rmttheory, not in what you typed; please report it.", err=True)

@@ -317,6 +317,16 @@ def test_a_machine_without_a_gpu_is_one_sentence_and_status_2(arguments, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def test_too_little_memory_is_one_sentence_and_status_2(run, monkeypatch):
+    def draw(*_, **__):
+        raise MemoryError("Out of memory allocating 8,589,934,592 bytes.")  # CuPy's error is one as well
+
+    monkeypatch.setattr("rmttheory.matrices.ensembles.Spiked.sample", draw)
+    status, out, err = run("spectrum", "--shape", "20x10", "--dense")
+    said = "Error: There is not enough memory for this; choose smaller sizes.\n"
+    assert (status, out, err) == (2, "", said)
+
+
 def test_a_device_that_is_none(run):
     for arguments in ON_DEVICE:
         status, out, err = run(*arguments, "--device", "tpu")

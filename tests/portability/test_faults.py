@@ -116,13 +116,15 @@ def test_hot_functions_never_wait(require):
         network, x = hot(place)
         before = vars(shadow.waits).copy()
         logits = network.unchecked_logits(x)
-        mask = losses.right_class(network.logits(x), np.array([0, 2, 1, 1, 0, 2]))
+        labels = np.array([0, 2, 1, 1, 0, 2])
+        mask, hessian = losses.right_class(network.logits(x), labels), networks.Hessian(network, x, labels)
         assert vars(shadow.waits) != before  # the checks do
         before = vars(shadow.waits).copy()
         network.unchecked_logits(x)
         logits, memories = gradients.forward(network, x, None)
         gradients.backward(network, losses.loss_gradient(logits, mask), memories)
         namespace(logits).linalg.eigvalsh(x @ x.T)
+        _ = hessian @ networks.parameter_vector(network)
         assert vars(shadow.waits) == before
         scalar(logits[0, 0])
         assert shadow.waits.door == before["door"] + 1
