@@ -434,11 +434,19 @@ def selftest(device: str | None, seed: int, as_json: bool, quiet: bool) -> int:
     "--sort", default="file", show_default=True, metavar="KEY", help=f"Order of the rows: {ORDERS}."
 )
 @click.option("--out", metavar="DIR", help="Folder for inspection.json, the report and a figure a layer.")
+@_on_device
 @click.option("--jobs", type=int, default=1, show_default=True, help="Processes; each holds a layer.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress and no table.")
 def inspect_file(
-    file: str, layers: str, sort: str, out: str | None, jobs: int, as_json: bool, quiet: bool
+    file: str,
+    layers: str,
+    sort: str,
+    out: str | None,
+    device: str,
+    jobs: int,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Look at every matrix of a weight file: bulk, edge, spikes, tail, hypotheses, and what could be removed.
 
@@ -454,7 +462,7 @@ def inspect_file(
     check_choice(sort, "sort", tuple(KEYS))
     folder = Folder(out) if out else None
     with watching(quiet=quiet) as watcher:
-        found = inspect(file, layers=layers, jobs=jobs, watcher=watcher).sorted(sort)
+        found = inspect(file, layers=layers, jobs=jobs, device=device, watcher=watcher).sorted(sort)
         report = None
         if folder:
             from rmttheory.studies.inspection_report import write_inspection

@@ -1,6 +1,16 @@
 """Floor 1: where arrays live, where random numbers come from, what an argument must be."""
 
-from rmttheory.arrays.backend import Array, HostArray, Placement, device, like, namespace, scalar, to_host
+from rmttheory.arrays.backend import (
+    HOST,
+    Array,
+    HostArray,
+    Placement,
+    device,
+    like,
+    namespace,
+    scalar,
+    to_host,
+)
 from rmttheory.arrays.checks import (
     InvalidInput,
     RmtError,
@@ -17,6 +27,7 @@ from rmttheory.arrays.devices import find_placement
 from rmttheory.arrays.streams import Stream, as_stream
 
 __all__ = [
+    "HOST",
     "Array",
     "HostArray",
     "InvalidInput",

@@ -124,6 +124,10 @@ class Placement:
         return _move(values, xp, dtype=dtype, target=self.device)
 
 
+HOST = Placement()
+"""NumPy in double precision."""
+
+
 def _move(values: HostArray, xp: Any, *, dtype: Any, target: Any) -> Array:
     if dtype is not None:  # cast before the move: the other side may have no float64
         values = values.astype(np.float32 if dtype == xp.float32 else np.float64, copy=False)

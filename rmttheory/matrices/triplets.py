@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rmttheory.arrays import HostArray, InvalidInput, RmtError
+from rmttheory.arrays import HOST, Array, HostArray, InvalidInput, Placement, RmtError, namespace, to_host
+from rmttheory.arrays.devices import linear_algebra
 
 _BLOCK = 2**22
 """Entries that are converted to double precision at a time."""
@@ -138,3 +139,39 @@ class Decomposition:
         step = max(1, _BLOCK // min(n, m))
         for start in range(0, len(tall), step):
             yield np.ascontiguousarray(tall[start : start + step], dtype=kind)
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedDecomposition(Decomposition):
+    """The same, with the Gram matrix made and decomposed elsewhere, all vectors with it.
+
+    Parameters
+    ----------
+    placement : Placement
+        In double precision. It has to hold the matrix and two squares of its shorter side.
+    """
+
+    placement: Placement
+
+    def _short_vectors(self, chosen: HostArray) -> HostArray:
+        _, vectors = self._eigenpairs
+        return to_host(namespace(vectors).stack([vectors[:, -1 - i] for i in chosen.tolist()], axis=1))
+
+    @cached_property
+    def _squares(self) -> HostArray:
+        return np.maximum(to_host(self._eigenpairs[0]), 0.0)
+
+    @cached_property
+    def _eigenpairs(self) -> tuple[Array, Array]:
+        n, m = self.matrix.shape
+        W = self.placement.asarray(self.matrix if n >= m else self.matrix.T)
+        with linear_algebra(W):
+            squares, vectors = namespace(W).linalg.eigh(W.T @ W)
+        return squares, vectors
+
+
+def decomposed(matrix: HostArray, placement: Placement) -> Decomposition:
+    """Return the decomposition of a matrix, made on the host or elsewhere."""
+    if placement.library == HOST.library:
+        return Decomposition(matrix)
+    return PlacedDecomposition(matrix, placement)

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rmttheory.arrays import InvalidInput, Placement, check_choice, check_count, check_interval
+from rmttheory.arrays import HOST, InvalidInput, Placement, check_choice, check_count, check_interval
 from rmttheory.studies.curves import Curve, limit_curve
 from rmttheory.studies.pool import Task
 from rmttheory.studies.tables import odd_values
 from rmttheory.theorem.claims import METHOD, Cell, Claim, claims, find_claim
-from rmttheory.theorem.judging import HOST, SUITE_LEVEL, Trials, judge, judge_proof, plan_trials, run_trials
+from rmttheory.theorem.judging import SUITE_LEVEL, Trials, judge, judge_proof, plan_trials, run_trials
 from rmttheory.theorem.verdicts import Verdict
 
 EFFORT = {"quick": 1, "standard": 5, "full": 10}

@@ -10,7 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from rmttheory.arrays import Array, HostArray, InvalidInput, RmtError, check_count, check_matrix, to_host
+from rmttheory.arrays import (
+    Array,
+    HostArray,
+    InvalidInput,
+    Placement,
+    RmtError,
+    check_count,
+    check_matrix,
+    find_placement,
+    to_host,
+)
 from rmttheory.matrices import EdgeStatus, entropy_rank, fit_tail, noise_exponent, stable_rank
 from rmttheory.matrices.krylov import is_array
 from rmttheory.networks.weights import Layer, Weights, open_weights
@@ -21,7 +31,9 @@ from rmttheory.studies.runner import Watcher
 from rmttheory.theorem.trained.single import LEVEL, LoneMatrix, examine_matrix
 
 
-def inspect(source: Any, *, layers: str = "*", jobs: int = 1, watcher: Watcher | None = None) -> Inspection:
+def inspect(
+    source: Any, *, layers: str = "*", jobs: int = 1, device: str = "cpu", watcher: Watcher | None = None
+) -> Inspection:
     """Look at every matrix of a model: which are signal and noise, and what could be removed.
 
     One layer is in memory at a time, and nothing that a file holds is executed.
@@ -34,6 +46,8 @@ def inspect(source: Any, *, layers: str = "*", jobs: int = 1, watcher: Watcher |
         Only layers whose name matches this pattern, such as ``*attention*``.
     jobs : int
         Processes. With more than one, a script needs ``if __name__ == "__main__":``.
+    device : {"cpu", "cuda"}
+        Where matrices are decomposed.
     watcher : Watcher, optional
         Told of every layer that is done.
 
@@ -45,6 +59,8 @@ def inspect(source: Any, *, layers: str = "*", jobs: int = 1, watcher: Watcher |
     ------
     InvalidInput
         If the source cannot be opened, holds no matrix, or none whose name matches.
+    Unavailable
+        If ``device`` is a GPU that is not there.
 
     Examples
     --------
@@ -55,11 +71,12 @@ def inspect(source: Any, *, layers: str = "*", jobs: int = 1, watcher: Watcher |
     0
     """
     check_count(jobs, "jobs")
+    placement = find_placement(device)
     weights, watcher = _weights(source), watcher or Watcher()
     chosen = [layer for layer in weights.layers if fnmatchcase(layer.name, layers)]
     if not chosen:
         raise InvalidInput(_nothing(weights, layers))
-    tasks: list[Task] = [(_inspect_layer, (layer,)) for layer in chosen]
+    tasks: list[Task] = [(_inspect_layer, (layer, placement)) for layer in chosen]
     found: list[LayerInspection | Skipped | None] = [None] * len(tasks)
     watcher.start(len(tasks))
     for index, result in _results(tasks, jobs, watcher):
@@ -78,7 +95,7 @@ def inspect(source: Any, *, layers: str = "*", jobs: int = 1, watcher: Watcher |
     )
 
 
-def inspect_layer(W: Array, *, name: str = "W") -> LayerInspection:
+def inspect_layer(W: Array, *, name: str = "W", device: str = "cpu") -> LayerInspection:
     """Look at one matrix: where its bulk ends, whether it is noise, and what stands out of it.
 
     Parameters
@@ -87,11 +104,15 @@ def inspect_layer(W: Array, *, name: str = "W") -> LayerInspection:
         Outputs by inputs, on any device.
     name : str
         What to call it.
+    device : {"cpu", "cuda"}
+        Where it is decomposed.
 
     Raises
     ------
     InvalidInput
         If it is no finite matrix, has fewer than 16 rows or columns, is constant, or is not of full rank.
+    Unavailable
+        If ``device`` is a GPU that is not there.
 
     Examples
     --------
@@ -101,9 +122,10 @@ def inspect_layer(W: Array, *, name: str = "W") -> LayerInspection:
     (0, 'NO_SPIKE')
     """
     check_matrix(W, "W")
+    placement, choice = find_placement(device), "as it is, rows taken for outputs"
     try:
         with one_blas_thread():
-            return _look(_precise(to_host(W)), name, "array", "as it is, rows taken for outputs")
+            return _look(_precise(to_host(W)), name, "array", choice, placement)
     except InvalidInput as error:
         msg = f"`W` has no bulk to inspect: {_clause(error)}."
         raise InvalidInput(msg) from None
@@ -118,17 +140,17 @@ def _results(tasks: list[Task], jobs: int, watcher: Watcher) -> Iterator[tuple[i
             yield index, function(*arguments)
 
 
-def _inspect_layer(layer: Layer) -> LayerInspection | Skipped:
+def _inspect_layer(layer: Layer, placement: Placement) -> LayerInspection | Skipped:
     try:
-        return _look(layer.read(), layer.name, layer.kind, layer.choice)
+        return _look(layer.read(), layer.name, layer.kind, layer.choice, placement)
     except (RmtError, np.linalg.LinAlgError) as error:
         return Skipped(name=layer.name, reason=_clause(error))
     except MemoryError:
         return Skipped(name=layer.name, reason="it does not fit into memory")
 
 
-def _look(matrix: HostArray, name: str, kind: str, choice: str) -> LayerInspection:
-    layer = LoneMatrix.of(matrix)
+def _look(matrix: HostArray, name: str, kind: str, choice: str, placement: Placement) -> LayerInspection:
+    layer = LoneMatrix.of(matrix, placement)
     values, fit = layer.values, layer.estimate
     energy = float(np.sum((values[: fit.spikes] / values[0]) ** 2) / np.sum((values / values[0]) ** 2))
     return LayerInspection(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import rmttheory
-from rmttheory.arrays import InvalidInput, Placement, RmtError
+from rmttheory.arrays import HOST, InvalidInput, Placement, RmtError
 from rmttheory.arrays.devices import describe
 from rmttheory.networks.files import write_whole
 from rmttheory.studies.curves import Curve
@@ -21,7 +21,7 @@ from rmttheory.studies.grid import LeftOut
 from rmttheory.studies.pool import one_blas_thread
 from rmttheory.studies.trained import NetworkStudy
 from rmttheory.theorem.claims import find_claim
-from rmttheory.theorem.judging import HOST, replay
+from rmttheory.theorem.judging import replay
 from rmttheory.theorem.verdicts import Outcome, Verdict, plain
 
 SCHEMA = 1

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rmttheory.arrays import HostArray, Placement, Stream, check_count, check_interval, find_placement
+from rmttheory.arrays import HOST, HostArray, Placement, Stream, check_count, check_interval, find_placement
 from rmttheory.theorem.claims import METHOD, Case, Cell, Claim, drawn_by, find_claim
 from rmttheory.theorem.proofs import prove
 from rmttheory.theorem.verdicts import Band, Kind, Outcome, Verdict, clopper_pearson, fit_slope, trials_needed
@@ -21,7 +21,6 @@ from rmttheory.theorem.verdicts import Band, Kind, Outcome, Verdict, clopper_pea
 SUITE_LEVEL = 1e-6
 """Level of a whole suite, split over its verdicts."""
 POWER = 0.95
-HOST = Placement()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

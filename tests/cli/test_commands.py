@@ -304,6 +304,7 @@ ON_DEVICE = [
     ("spectrum", "--shape", "20x10"),
     ("train", "--epochs", 1, "--out", "network.npz"),
     ("selftest",),
+    ("inspect", "missing.npz"),
 ]
 
 

@@ -9,11 +9,11 @@ import json
 import numpy as np
 import pytest
 import shadow
-from places import PLACES, REFERENCE
+from places import PLACES, REFERENCE, leaves
 
 from rmttheory import matrices, networks
 from rmttheory.arrays import Placement, Stream
-from rmttheory.studies import trained, verification
+from rmttheory.studies import inspecting, trained, verification
 from rmttheory.theorem.claims import METHOD, claims, find_claim
 from rmttheory.theorem.judging import run_trials
 
@@ -21,7 +21,12 @@ SLACK = 10 * 4.0 * 24 * 4.0
 """LAPACK's ``p(n, m) eps s_1`` for sides up to 24 and values up to 4, and for vectors ten times that: they
 turn by eps over the relative gap of the values."""
 
-EVERYWHERE = pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name.replace(" ", "-"))
+
+def named(place):
+    return place.name.replace(" ", "-")
+
+
+EVERYWHERE = pytest.mark.parametrize("place", PLACES, ids=named)
 
 
 @functools.cache
@@ -62,6 +67,26 @@ def test_training_with_pruning_is_the_same_everywhere(place, require, folder):
             np.testing.assert_allclose(
                 place.read(mine.weight), reference.weight, rtol=0, atol=SLACK * place.eps
             )
+
+
+@pytest.mark.parametrize("place", [place for place in PLACES if place.dtype == "float64"], ids=named)
+def test_layers_are_inspected_the_same_everywhere(place, require):
+    """In double precision, as `inspect` has it; what is tested of vectors does not depend on their signs."""
+    require(place.needs)
+    W = matrices.Spiked((60, 40), (3.0, 2.5)).sample(5).W
+
+    def run(there):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(inspecting, "find_placement", lambda *_: there.placement)
+            return inspecting.inspect_layer(W).to_dict()
+
+    found, expected = place.call(run), run(REFERENCE)
+    assert list(found) == list(expected)
+    for mine, reference in zip(leaves(found), leaves(expected)):
+        if isinstance(reference, float):
+            np.testing.assert_allclose(mine, reference, rtol=SLACK * place.eps, atol=SLACK * place.eps)
+        else:
+            assert mine == reference
 
 
 ON_DEVICE = {claim.id: claim for claim in claims() if claim.on_device}

@@ -5,20 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rmttheory.arrays import InvalidInput
+from rmttheory.arrays import InvalidInput, Placement
 from rmttheory.matrices import triplets
-from rmttheory.matrices.triplets import Decomposition
+from rmttheory.matrices.triplets import Decomposition, PlacedDecomposition
 
 EPS = np.finfo(np.float64).eps
 
 
+ELSEWHERE = Placement("array_api_strict")
+
+
 @pytest.mark.parametrize("shape", [(60, 40), (40, 60), (50, 50)])
 @pytest.mark.parametrize("block", [2**22, 130])
-def test_agrees_with_a_full_decomposition(shape, block, monkeypatch):
+@pytest.mark.parametrize("decompose", [Decomposition, lambda W: PlacedDecomposition(W, ELSEWHERE)])
+def test_agrees_with_a_full_decomposition(decompose, shape, block, monkeypatch):
     """A squared value is off by ``sqrt(p) eps s_1^2``, a vector by that over the gap of the squares."""
     monkeypatch.setattr(triplets, "_BLOCK", block)
     W = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
-    found = Decomposition(W)
+    found = decompose(W)
     exact = np.linalg.svd(W.astype(np.float64), compute_uv=False)
     p = min(shape)
     rounding = 4 * np.sqrt(p) * EPS * exact[0] ** 2

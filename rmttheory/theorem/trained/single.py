@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from rmttheory.arrays import HostArray, InvalidInput
+from rmttheory.arrays import HOST, HostArray, InvalidInput, Placement
 from rmttheory.matrices import fit_edge
-from rmttheory.matrices.triplets import Decomposition, Triplets
+from rmttheory.matrices.triplets import Triplets, decomposed
 from rmttheory.theorem.hypotheses import Checked, Knowable, Measurement, Predicate, at_least, at_most
 from rmttheory.theorem.trained import noise, predicates
 from rmttheory.theorem.trained.layer import BareLayer
@@ -42,8 +42,8 @@ class LoneMatrix(BareLayer):
     bulk: Triplets
 
     @classmethod
-    def of(cls, matrix: HostArray) -> LoneMatrix:
-        """Decompose a finite matrix and fit its bulk.
+    def of(cls, matrix: HostArray, placement: Placement = HOST) -> LoneMatrix:
+        """Decompose a finite matrix, where ``placement`` says, and fit its bulk.
 
         Raises
         ------
@@ -59,7 +59,7 @@ class LoneMatrix(BareLayer):
         if low == high:
             msg = "all its entries are 0" if high == 0 else f"all its entries are {high:g}"
             raise InvalidInput(msg)
-        found = Decomposition(matrix)
+        found = decomposed(matrix, placement)
         try:  # in the precision of the entries, which says what is zero to rounding
             estimate = fit_edge(found.values.astype(matrix.dtype), (n, m), level=EDGE_LEVEL)
         except InvalidInput:
