@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         spike_threshold,
     )
     from rmttheory.networks import Network, Split, load_dataset, remove_bulk, train
-    from rmttheory.studies import inspect, inspect_layer
+    from rmttheory.studies import inspect, inspect_layer, prune
     from rmttheory.theorem import Claim, Verdict, claims, examine, verify
 
 __version__ = "0.1.0"
@@ -51,6 +51,7 @@ __all__ = [
     "load_dataset",
     "outlier",
     "overlaps",
+    "prune",
     "remove_bulk",
     "singular_values",
     "spike_from_outlier",

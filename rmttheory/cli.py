@@ -477,6 +477,60 @@ def inspect_file(
     return 0
 
 
+@app.command(
+    "prune",
+    epilog="Exit status: 0 pruned, 2 bad input, 130 interrupted (nothing is written then).",
+    short_help="Write a weight file with what its bulks let go removed.",
+)
+@click.argument("file", metavar="FILE")
+@click.option("--out", metavar="FILE2", help="The copy to write, which must not be there yet.")
+@click.option(
+    "--method", default="edge", show_default=True, help="edge, shrink or mask; see the documentation."
+)
+@click.option("--layers", default="*", show_default=True, metavar="GLOB", help="Only layers of such names.")
+@click.option(
+    "--budget", type=float, metavar="SHARE", help="Share of the entries to keep, whatever the bulks are."
+)
+@click.option("--factor", is_flag=True, help="Store what is pruned as two factors (safetensors, .npz).")
+@click.option("--dry-run", is_flag=True, help="Say what would change and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
+@click.option("--quiet", is_flag=True, help="No progress and no table.")
+def prune_file(
+    file: str,
+    out: str | None,
+    method: str,
+    layers: str,
+    budget: float | None,
+    factor: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Prune the matrices of a weight file whose bulk passes for noise, or down to a budget.
+
+    FILE is what `inspect` reads. The copy keeps format, names and every byte of what is not pruned.
+    """
+    from rmttheory.studies.terminal import print_renderable, watching
+    from rmttheory.studies.weight_pruning import prune
+
+    if (out is None) != dry_run:
+        msg = (
+            "--dry-run writes nothing: leave out --out."
+            if dry_run
+            else "Name the copy with --out, or try --dry-run."
+        )
+        raise click.UsageError(msg)
+    with watching(quiet=quiet) as watcher:
+        found = prune(file, out, method=method, layers=layers, budget=budget, factor=factor, watcher=watcher)
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=1))
+    elif not quiet:
+        print_renderable(found)
+    if out and not quiet:
+        click.echo(f"Written: {out}", err=as_json)
+    return 0
+
+
 def _replay(path: str, *, as_json: bool, quiet: bool) -> int:
     from rmttheory.studies.records import replay_file
 

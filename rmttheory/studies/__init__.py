@@ -5,12 +5,14 @@ from rmttheory.studies.edge import EdgeStudy, study_edge
 from rmttheory.studies.grid import Job, plan, plan_controls
 from rmttheory.studies.inspected import Advice, Inspection, LayerInspection, Skipped
 from rmttheory.studies.inspecting import inspect, inspect_layer
+from rmttheory.studies.pruned import PrunedLayer, Pruning
 from rmttheory.studies.records import Replayed, Run, replay_file
 from rmttheory.studies.runner import Watcher, Work, run
 from rmttheory.studies.selftest import SelfTest, self_test
 from rmttheory.studies.spectrum import SpectrumStudy, study_spectrum
 from rmttheory.studies.trained import NetworkStudy, train_network
 from rmttheory.studies.verification import Verification, verify_controls, verify_suite
+from rmttheory.studies.weight_pruning import prune
 
 __all__ = [
     "Advice",
@@ -20,6 +22,8 @@ __all__ = [
     "Job",
     "LayerInspection",
     "NetworkStudy",
+    "PrunedLayer",
+    "Pruning",
     "Replayed",
     "Run",
     "SelfTest",
@@ -32,6 +36,7 @@ __all__ = [
     "inspect_layer",
     "plan",
     "plan_controls",
+    "prune",
     "replay_file",
     "run",
     "self_test",

@@ -72,10 +72,10 @@ def inspect(
     """
     check_count(jobs, "jobs")
     placement = find_placement(device)
-    weights, watcher = _weights(source), watcher or Watcher()
+    weights, watcher = find_weights(source), watcher or Watcher()
     chosen = [layer for layer in weights.layers if fnmatchcase(layer.name, layers)]
     if not chosen:
-        raise InvalidInput(_nothing(weights, layers))
+        raise InvalidInput(no_layer(weights, layers))
     tasks: list[Task] = [(_inspect_layer, (layer, placement)) for layer in chosen]
     found: list[LayerInspection | Skipped | None] = [None] * len(tasks)
     watcher.start(len(tasks))
@@ -127,7 +127,7 @@ def inspect_layer(W: Array, *, name: str = "W", device: str = "cpu") -> LayerIns
         with one_blas_thread():
             return _look(_precise(to_host(W)), name, "array", choice, placement)
     except InvalidInput as error:
-        msg = f"`W` has no bulk to inspect: {_clause(error)}."
+        msg = f"`W` has no bulk to inspect: {clause(error)}."
         raise InvalidInput(msg) from None
 
 
@@ -144,7 +144,7 @@ def _inspect_layer(layer: Layer, placement: Placement) -> LayerInspection | Skip
     try:
         return _look(layer.read(), layer.name, layer.kind, layer.choice, placement)
     except (RmtError, np.linalg.LinAlgError) as error:
-        return Skipped(name=layer.name, reason=_clause(error))
+        return Skipped(name=layer.name, reason=clause(error))
     except MemoryError:
         return Skipped(name=layer.name, reason="it does not fit into memory")
 
@@ -167,11 +167,12 @@ def _look(matrix: HostArray, name: str, kind: str, choice: str, placement: Place
         stable_rank=stable_rank(values),
         entropy_rank=entropy_rank(values),
         hypotheses=examine_matrix(layer),
-        advice=_advice(layer),
+        advice=advise(layer),
     )
 
 
-def _advice(layer: LoneMatrix) -> Advice:
+def advise(layer: LoneMatrix) -> Advice:
+    """Say what a matrix speaks for."""
     fit, (n, m) = layer.estimate, layer.shape
     if fit.p_value <= LEVEL or fit.status is EdgeStatus.CROWDED:
         return Advice.NO_BULK
@@ -190,7 +191,13 @@ class _Held:
         return self.numbers
 
 
-def _weights(source: Any) -> Weights:
+def find_weights(source: Any) -> Weights:
+    """Return what `inspect` is given as a catalogue of tensors.
+
+    Raises
+    ------
+    InvalidInput
+    """
     if isinstance(source, Weights):
         return source
     if isinstance(source, (str, Path)) or hasattr(source, "state_dict"):
@@ -219,7 +226,8 @@ def _precise(matrix: HostArray) -> HostArray:
     return matrix if matrix.dtype in (np.float32, np.float64) else matrix.astype(np.float32)
 
 
-def _nothing(weights: Weights, layers: str) -> str:
+def no_layer(weights: Weights, layers: str) -> str:
+    """Say why no layer was chosen."""
     if not weights.layers:
         why = "; ".join(f"{name!r}: {reason}" for name, reason in list(weights.skipped.items())[:3])
         return f"{weights.source} holds no matrix to inspect{f' ({why})' if why else ''}."
@@ -228,6 +236,6 @@ def _nothing(weights: Weights, layers: str) -> str:
     return f"`layers` {layers!r} matches none of the {count} layers of {weights.source}: {names}, ..."
 
 
-def _clause(error: BaseException) -> str:
+def clause(error: BaseException) -> str:
     """Make the sentence of an error one clause, to stand after a name."""
     return str(error).rstrip(".").replace(". ", "; ")

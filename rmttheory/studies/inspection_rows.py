@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -142,13 +142,13 @@ def title(inspection: Inspection) -> str:
     )
 
 
-def rich_table(rows: Iterable[Row]) -> RenderableType:
+def rich_table(rows: Iterable[Row], headings: Sequence[tuple[str, str]] = HEADINGS) -> RenderableType:
     """Lay rows out for a terminal, two lines each."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for first, second in HEADINGS:
+    for first, second in headings:
         table.add_column(Text(f"{first}\n{second}"), overflow="fold")
     for row in rows:
         cells = ((_folded(row.cells[0][0]), row.cells[0][1]), *row.cells[1:])
@@ -169,9 +169,11 @@ def rich_page(inspection: Inspection) -> RenderableType:
     )
 
 
-def html_table(rows: Sequence[Row], links: Sequence[str] = ()) -> str:
+def html_table(
+    rows: Sequence[Row], links: Sequence[str] = (), headings: Sequence[tuple[str, str]] = HEADINGS
+) -> str:
     """Lay rows out as HTML; ``links`` are what the names lead to."""
-    head = "".join(f"<th>{_two(*heading)}</th>" for heading in HEADINGS)
+    head = "".join(f"<th>{_two(*heading)}</th>" for heading in headings)
     lines = []
     for i, row in enumerate(rows):
         cells = [_two(*cell) for cell in row.cells]
@@ -193,12 +195,23 @@ def data_frame(inspection: Inspection) -> Any:
     """Return a row of numbers for each layer, as `Inspection.to_pandas` says."""
     from rmttheory.studies.inspected import plain_row
 
+    return frame([plain_row(layer) for layer in inspection.layers])
+
+
+def frame(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Return a data frame of pandas.
+
+    Raises
+    ------
+    Unavailable
+        If pandas is not installed.
+    """
     try:
         import pandas as pd
     except ImportError:
         msg = "`to_pandas` needs pandas: pip install pandas; `to_dict` does without."
         raise Unavailable(msg) from None
-    return pd.DataFrame([plain_row(layer) for layer in inspection.layers])
+    return pd.DataFrame(list(rows))
 
 
 def _folded(name: str) -> str:

@@ -21,8 +21,6 @@ from rmttheory.networks.weights._storage import Inflated, Region
 from rmttheory.networks.weights.layers import Layer
 from rmttheory.networks.weights.tensors import Tensor
 
-_ARCHIVES = ("npz", "torch", "keras")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
@@ -37,16 +35,19 @@ class Change:
         return self.target if isinstance(self.target, Tensor) else self.target.tensor
 
 
-def write_copy(path: Path, *, kind: str, files: tuple[str, ...], changes: Iterable[Change]) -> None:
-    """Copy the files to ``path`` and beside it, and write the changes into the copy."""
+def write_copy(path: Path, *, files: tuple[str, ...], packed: bool, changes: Iterable[Change]) -> None:
+    """Copy the files to ``path`` and beside it, and write the changes into the copy.
+
+    ``packed`` says that numbers are compressed, in an archive of one file, which then is packed again. Where
+    only other parts are, as the code in TorchScript, the archive is patched like every other file.
+    """
     if not files:
         msg = "A live module has no file to copy; save it first."
         raise InvalidInput(msg)
     targets = _targets(path, [Path(file) for file in files])
     try:
-        with _partial(targets) as copies:
+        with partial(targets) as copies:
             touched: dict[Path, set[str]] = {}
-            packed = kind in _ARCHIVES and any(part.deflated for part in _archive.members(files[0]).values())
             for source, copy in copies.items():
                 if packed:
                     _archive.store_all(source, copy)
@@ -89,7 +90,7 @@ def _targets(path: Path, files: list[Path]) -> dict[Path, Path]:
 
 
 @contextmanager
-def _partial(targets: dict[Path, Path]) -> Iterator[dict[Path, Path]]:
+def partial(targets: dict[Path, Path]) -> Iterator[dict[Path, Path]]:
     """Name a copy beside each target; put the copies into place if all goes well, the first one last."""
     copies = {
         source: target.with_name(f".{target.name}.{os.getpid()}.part") for source, target in targets.items()

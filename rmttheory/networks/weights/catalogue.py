@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rmttheory.arrays import InvalidInput
+from rmttheory.networks.weights._storage import Inflated
 from rmttheory.networks.weights._writing import Change, write_copy
 from rmttheory.networks.weights.layers import Layer, find_layers
 from rmttheory.networks.weights.tensors import Tensor
@@ -73,7 +74,9 @@ class Weights:
         msg = f"{self.source} has no layer {name!r}" + (f": {why}." if why else ".")
         raise InvalidInput(msg)
 
-    def write(self, path: str | Path, changes: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
+    def write(
+        self, path: str | Path, changes: Mapping[str, Any] | Iterable[tuple[str | Layer | Tensor, Any]]
+    ) -> None:
         """Write a copy in which some layers or tensors have other numbers.
 
         Format, names, kinds of numbers, metadata and all bytes of what is not changed stay. The copy appears
@@ -96,7 +99,8 @@ class Weights:
         """
         pairs = changes.items() if isinstance(changes, Mapping) else changes
         new = (self._change(target, values) for target, values in pairs)
-        write_copy(Path(path), kind=self.format, files=self.files, changes=new)
+        packed = any(isinstance(tensor.storage, Inflated) for tensor in self.tensors.values())
+        write_copy(Path(path), files=self.files, packed=packed, changes=new)
 
     def _change(self, target: str | Layer | Tensor, values: Any) -> Change:
         if isinstance(target, str):
