@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from rmttheory.arrays import HostArray, InvalidInput
 
 
@@ -20,8 +22,8 @@ def share_out(curves: Sequence[Curve], budget: float) -> list[int]:
     """Choose a point on every curve so that the costs add up to no more than ``budget``.
 
     Steps are taken along the lower convex hulls of loss against what is saved, always the one that loses
-    least for each number it saves. So no other choice that costs as little as this one loses less; a budget
-    between two steps may be met with something to spare.
+    least for each number it saves, until the budget is met: no other choice that costs as little loses less.
+    What the last step saves too much is given back to the thing that took it.
 
     Parameters
     ----------
@@ -39,12 +41,22 @@ def share_out(curves: Sequence[Curve], budget: float) -> list[int]:
     InvalidInput
         If even the smallest sizes cost more.
     """
-    chosen = [0] * len(curves)
-    total = float(sum(curve.costs[0] for curve in curves))
     least = float(sum(curve.costs[-1] for curve in curves))
     if least > budget:
         msg = f"The least that can be kept is {least:,.0f} numbers, more than the {budget:,.0f} of `budget`."
         raise InvalidInput(msg)
+    chosen, last = along_hulls(curves, budget)
+    if last is not None:
+        costs = curves[last].costs
+        total = sum(float(curve.costs[point]) for curve, point in zip(curves, chosen))
+        chosen[last] = int(np.argmax(costs <= costs[chosen[last]] + budget - total))
+    return chosen
+
+
+def along_hulls(curves: Sequence[Curve], budget: float) -> tuple[list[int], int | None]:
+    """Return what steps along the hulls alone choose, and which curve took the last one."""
+    chosen, last = [0] * len(curves), None
+    total = float(sum(curve.costs[0] for curve in curves))
     steps = sorted(
         ((curve.losses[b] - curve.losses[a]) / (curve.costs[a] - curve.costs[b]), which, b)
         for which, curve in enumerate(curves)
@@ -54,8 +66,8 @@ def share_out(curves: Sequence[Curve], budget: float) -> list[int]:
         if total <= budget:
             break
         total -= float(curves[which].costs[chosen[which]] - curves[which].costs[point])
-        chosen[which] = point
-    return chosen
+        chosen[which], last = point, which
+    return chosen, last
 
 
 def _hull(curve: Curve) -> list[tuple[int, int]]:

@@ -16,7 +16,18 @@ from program import start
 from rmttheory import __version__
 from rmttheory.theorem.claims import claims
 
-COMMANDS = ("verify", "controls", "watch", "claims", "spectrum", "edge", "train", "inspect", "selftest")
+COMMANDS = (
+    "verify",
+    "controls",
+    "watch",
+    "claims",
+    "spectrum",
+    "edge",
+    "train",
+    "inspect",
+    "prune",
+    "selftest",
+)
 
 
 def test_version(run):
