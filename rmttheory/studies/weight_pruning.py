@@ -105,21 +105,21 @@ def prune(
     if not chosen:
         raise InvalidInput(no_layer(weights, layers))
     tied = _tied(chosen)
-    seen: list[_Seen] = []
+    seen: list[Judged] = []
     skipped: list[Skipped] = []
     with one_blas_thread():
         watcher.start(len(chosen))
         for layer in chosen:
             if layer.name in tied:
-                seen.append(_Seen.whole(layer, f"shares its numbers with {tied[layer.name]}"))
+                seen.append(Judged.whole(layer, f"shares its numbers with {tied[layer.name]}"))
             elif factor and not can_be_factored(weights, layer):
-                seen.append(_Seen.whole(layer, "no dense layer, or stored inputs first"))
+                seen.append(Judged.whole(layer, "no dense layer, or stored inputs first"))
             else:
                 try:
-                    seen.append(_look(layer, method))
+                    seen.append(judge(layer, method))
                 except (RmtError, np.linalg.LinAlgError) as error:
                     skipped.append(Skipped(name=layer.name, reason=clause(error)))
-                    seen.append(_Seen.whole(layer, ""))
+                    seen.append(Judged.whole(layer, ""))
             watcher.step()
         if budget is not None:
             _spend(seen, budget)
@@ -128,14 +128,14 @@ def prune(
         watcher.start(len(pruned))
 
         def factors(layer: Layer) -> tuple[HostArray, HostArray]:
-            second, first = _factors(layer.read(), pruned[layer.name], method)
+            second, first = factors_of(layer.read(), pruned[layer.name], method)
             results[layer.name] = _result(pruned[layer.name], second @ first, "factors")
             watcher.step()
             return first, second
 
         def whole(layer: Layer) -> HostArray:
             one, W = pruned[layer.name], layer.read()
-            new = _masked(W, one) if method == "mask" else np.matmul(*_factors(W, one, method))
+            new = _masked(W, one) if method == "mask" else np.matmul(*factors_of(W, one, method))
             results[layer.name] = _result(one, new, "zeros" if method == "mask" else "whole")
             watcher.step()
             return new
@@ -158,7 +158,7 @@ def prune(
 
 
 @dataclass
-class _Seen:
+class Judged:
     """A matrix, the sizes that it can be cut to, and the one that is chosen.
 
     ``sizes`` are ranks, or numbers of entries for a mask, at the points of ``curve`` after the first, which
@@ -171,9 +171,10 @@ class _Seen:
     size: int | None
     reason: str
     g: float = 1.0
+    spikes: int = 0
 
     @classmethod
-    def whole(cls, layer: Layer, reason: str) -> _Seen:
+    def whole(cls, layer: Layer, reason: str) -> Judged:
         """Return a matrix that stays as it is."""
         full = np.array([float(layer.shape[0] * layer.shape[1])])
         return cls(layer, Curve(full, np.zeros(1)), np.zeros(0, int), None, reason)
@@ -185,7 +186,7 @@ class _Seen:
         return self.size
 
 
-def _look(layer: Layer, method: str) -> _Seen:
+def judge(layer: Layer, method: str) -> Judged:
     """Fit the bulk of a matrix and list the sizes that it can have."""
     matrix = layer.read()
     lone = LoneMatrix.of(matrix)
@@ -197,21 +198,22 @@ def _look(layer: Layer, method: str) -> _Seen:
         sizes = np.unique(np.linspace(1, n * m - 1, _POINTS).astype(int))[::-1]
         lost = np.concatenate([[0.0], np.cumsum(squares)])[n * m - sizes]
         size = None if size is None else size * (n + m)
-        return _Seen(layer, _curve(n * m, sizes, lost, squares.sum()), sizes, size, reason)
+        curve = _curve(n * m, sizes, lost, squares.sum())
+        return Judged(layer, curve, sizes, size, reason, fit.g, fit.spikes)
     most = min(len(s), (n * m - 1) // (n + m))
     if method == "shrink":
         most = min(most, int(np.count_nonzero(shrink(s, m / n, fit.g))))
     ranks = np.arange(most, 0, -1)
     lost = np.concatenate([np.cumsum(s[::-1] ** 2)[::-1], [0.0]])[ranks]
     curve = _curve(n * m, ranks * (n + m), lost, np.sum(s**2))
-    return _Seen(layer, curve, ranks, size, reason, fit.g)
+    return Judged(layer, curve, ranks, size, reason, fit.g, fit.spikes)
 
 
 def _curve(full: int, costs: HostArray, lost: HostArray, energy: float) -> Curve:
     return Curve(np.concatenate([[full], costs]).astype(float), np.concatenate([[0.0], lost / energy]))
 
 
-def _spend(seen: list[_Seen], budget: float) -> None:
+def _spend(seen: list[Judged], budget: float) -> None:
     """Choose sizes anew, so that all matrices together keep a share of their entries."""
     total = sum(one.curve.costs[0] for one in seen)
     for one, point in zip(seen, share_out([one.curve for one in seen], budget * total)):
@@ -220,7 +222,7 @@ def _spend(seen: list[_Seen], budget: float) -> None:
             one.reason = "the budget" if point else "the budget leaves it whole"
 
 
-def _factors(matrix: HostArray, one: _Seen, method: str) -> tuple[HostArray, HostArray]:
+def factors_of(matrix: HostArray, one: Judged, method: str) -> tuple[HostArray, HostArray]:
     """Return what is kept as a product, outputs by rank and rank by inputs, with the values shared evenly."""
     W = matrix.astype(np.float64)
     found = Decomposition(W)
@@ -232,12 +234,12 @@ def _factors(matrix: HostArray, one: _Seen, method: str) -> tuple[HostArray, Hos
     return left * root, root[:, None] * right.T
 
 
-def _masked(matrix: HostArray, one: _Seen) -> HostArray:
+def _masked(matrix: HostArray, one: Judged) -> HostArray:
     kept: HostArray = keep_largest(matrix, one.rank / matrix.size).kept
     return kept
 
 
-def _untouched(one: _Seen) -> PrunedLayer:
+def _untouched(one: Judged) -> PrunedLayer:
     n, m = one.layer.shape
     return PrunedLayer(
         name=one.layer.name, kind=one.layer.kind, shape=(n, m), rank=min(n, m), numbers=n * m,
@@ -245,7 +247,7 @@ def _untouched(one: _Seen) -> PrunedLayer:
     )  # fmt: skip
 
 
-def _result(one: _Seen, new: HostArray, stored: Literal["whole", "factors", "zeros"]) -> PrunedLayer:
+def _result(one: Judged, new: HostArray, stored: Literal["whole", "factors", "zeros"]) -> PrunedLayer:
     """Compare a matrix with what is stored of it."""
     layer, old = one.layer, one.layer.read().astype(np.float64)
     kept = decode(encode(new, layer.tensor.dtype), layer.tensor.dtype).astype(np.float64)

@@ -1,0 +1,173 @@
+"""Certificates with data: what removing the bulk of each layer does to the labels of given samples."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+
+from rmttheory.arrays import HOST, HostArray, InvalidInput, RmtError, to_host
+from rmttheory.networks import Network
+from rmttheory.networks.weights._dtypes import decode, encode
+from rmttheory.studies.certified import Certificate, CertifiedLayer, stays
+from rmttheory.studies.inspected import Skipped
+from rmttheory.studies.inspecting import clause, no_layer
+from rmttheory.studies.pool import one_blas_thread
+from rmttheory.studies.runner import Watcher
+from rmttheory.studies.running import Tail, find_model
+from rmttheory.studies.weight_pruning import factors_of, judge
+from rmttheory.theorem.intervals import margin_bounds
+
+_UNITS = {"float64": 2.0**-53, "float32": 2.0**-24}
+_CLOSE = 1e-3
+"""Largest relative difference of what a tail and its model compute, in single precision, to be the same."""
+
+
+def certify(
+    model: Any,
+    inputs: Any,
+    labels: Any = None,
+    *,
+    layers: str = "*",
+    everywhere: bool = False,
+    watcher: Watcher | None = None,
+) -> Certificate:
+    """Say for every sample and layer whether removing the bulk of the layer can change the label.
+
+    A label is *certified* if it provably stays, whatever share of the bulk is removed; *refuted* if it did
+    change when the model was run without the bulk; *open* otherwise. What is proved takes the layers behind
+    to be dense ones, convolutions, normalisations, ReLU, pooling or dropout, one after the other; of layers
+    before anything else only what was seen is said. Rounding of the model's arithmetic is allowed for.
+
+    Parameters
+    ----------
+    model : Network, torch.nn.Module or path
+        A path names a network that `Network.save` wrote, or an ONNX file, which onnxruntime runs.
+    inputs : array, shape (samples, ...)
+        As the model takes them.
+    labels : array of int, shape (samples,), optional
+        The right ones, for the accuracy.
+    layers : str
+        Only layers whose name matches this pattern.
+    everywhere : bool
+        Cut every layer at the edge of its bulk. Otherwise those of which `inspect` says so.
+    watcher : Watcher, optional
+        Told of every layer that is done.
+
+    Returns
+    -------
+    Certificate
+
+    Raises
+    ------
+    InvalidInput
+        If the model cannot be run on the inputs, or no layer matches.
+    Unavailable
+        If the model needs a package that is not installed.
+
+    Examples
+    --------
+    >>> import rmttheory as rt
+    >>> data = rt.load_dataset("fashion-mnist-3000")
+    >>> found = rt.certify(network, data.test_x, data.test_y)  # doctest: +SKIP
+    >>> found["layers.0.weight"].certified.mean()  # doctest: +SKIP
+    """
+    runnable, watcher = find_model(model), watcher or Watcher()
+    x = to_host(inputs) if hasattr(inputs, "__array_namespace__") else np.asarray(inputs)
+    right = None if labels is None else np.asarray(labels)
+    if x.ndim < 2 or len(x) == 0 or (right is not None and right.shape != (len(x),)):
+        msg = "`inputs` must hold a sample a row, at least one, and `labels` a whole number for each."
+        raise InvalidInput(msg)
+    chosen = [layer for layer in runnable.weights.layers if fnmatchcase(layer.name, layers)]
+    if not chosen:
+        raise InvalidInput(no_layer(runnable.weights, layers))
+    with one_blas_thread():
+        watcher.start(len(chosen))
+        outputs = runnable.run(x, {})
+        predicted = np.argmax(outputs, axis=1)
+        tail = _checked(runnable.tail(x), outputs)
+        unit = max(_UNITS.get(layer.tensor.dtype, 2.0**-24) for layer in chosen)
+        found: list[CertifiedLayer] = []
+        skipped: list[Skipped] = []
+        removed: dict[str, HostArray] = {}
+        for layer in chosen:
+            try:
+                one = judge(layer, "edge")
+            except (RmtError, np.linalg.LinAlgError) as error:
+                skipped.append(Skipped(name=layer.name, reason=clause(error)))
+                watcher.step()
+                continue
+            if everywhere and 0 < one.spikes < min(layer.shape):
+                one.size = one.spikes
+            if one.size is None:
+                skipped.append(Skipped(name=layer.name, reason=one.reason))
+                watcher.step()
+                continue
+            W, dtype = layer.read(), layer.tensor.dtype
+            kept = decode(encode(np.matmul(*factors_of(W, one, "edge")), dtype), dtype)
+            R = W.astype(np.float64) - kept
+            after = np.argmax(runnable.run(x, {layer.name: kept}), axis=1)
+            changed = after != predicted
+            proof = _proved(tail, layer.name, R, unit, predicted)
+            removed[layer.name] = R
+            found.append(
+                CertifiedLayer(
+                    name=layer.name,
+                    shape=layer.shape,
+                    rank=one.size,
+                    certified=proof[0],
+                    changed=changed,
+                    bound=proof[1],
+                    realised=proof[2],
+                    reason=proof[3],
+                )
+            )
+            watcher.step()
+    return Certificate(
+        source=runnable.weights.source if not isinstance(model, Network) else "Network",
+        predicted=predicted,
+        labels=right,
+        layers=tuple(found),
+        skipped=tuple(skipped),
+        tail=tail.network,
+        inputs=tail.inputs,
+        removed=removed,
+        places=tail.layers,
+        unit=unit,
+    )
+
+
+def _proved(
+    tail: Tail, name: str, R: HostArray, unit: float, predicted: HostArray
+) -> tuple[HostArray, HostArray | None, HostArray | None, str]:
+    """Return whose label stays, bound and change of the logits, and why there is none of these."""
+    if tail.network is None or name not in tail.layers:
+        reason = f"nothing is proved of {tail.before}, which comes behind it"
+        return np.zeros(len(predicted), bool), None, None, reason
+    index = tail.layers[name]
+    found = margin_bounds(tail.network, tail.inputs, {index: R})
+    certified = stays(tail.network, tail.inputs, {index: R}, unit) & (found.labels == predicted)
+    whole = tail.network.at(HOST)
+    pruned = whole.replace(index, np.asarray(whole.layers[index].matrix) - R)
+    rows = np.arange(len(predicted)), found.labels
+    moved = np.asarray(pruned.logits(tail.inputs)) - np.asarray(whole.logits(tail.inputs))
+    realised = np.max(np.abs(moved[rows][:, None] - moved), axis=1)
+    return certified, found.change, realised, ""
+
+
+def _checked(tail: Tail, outputs: HostArray) -> Tail:
+    """Return the tail if it computes what the model does, or the softmax of that."""
+    if tail.network is None:
+        return tail
+    logits = np.asarray(tail.network.logits(tail.inputs), np.float64)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    sizes = [logits, powers / powers.sum(axis=1, keepdims=True)]
+    same = any(
+        mine.shape == outputs.shape
+        and np.abs(mine - outputs).max() <= _CLOSE * max(1.0, np.abs(outputs).max())
+        for mine in sizes
+    )
+    if same:
+        return tail
+    return Tail(network=None, inputs=tail.inputs, before="something that is not understood")
