@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         spike_threshold,
     )
     from rmttheory.networks import Network, Split, load_dataset, remove_bulk, train
-    from rmttheory.studies import inspect, inspect_layer, prune
+    from rmttheory.studies import certify, inspect, inspect_layer, prune
     from rmttheory.theorem import Claim, Verdict, claims, examine, verify
 
 __version__ = "0.1.0"
@@ -43,6 +43,7 @@ __all__ = [
     "Unavailable",
     "Verdict",
     "__version__",
+    "certify",
     "claims",
     "examine",
     "fit_edge",

@@ -531,6 +531,43 @@ def prune_file(
     return 0
 
 
+@app.command(
+    "certify",
+    epilog="Exit status: 0 certified as far as possible, 2 bad input, 130 interrupted.",
+    short_help="Say whose label stays when bulks are removed.",
+)
+@click.argument("file", metavar="FILE")
+@click.option("--data", required=True, help="A data set, or a .npz file with arrays x and, if known, y.")
+@click.option("--layers", default="*", show_default=True, metavar="GLOB", help="Only layers of such names.")
+@click.option("--everywhere", is_flag=True, help="Cut every layer at its edge, whatever its bulk is.")
+@click.option("--order", is_flag=True, help="Add the layers one after the other, cheapest first.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
+@click.option("--quiet", is_flag=True, help="No progress and no table.")
+def certify_file(
+    file: str, data: str, layers: str, everywhere: bool, order: bool, as_json: bool, quiet: bool
+) -> int:
+    """Say for samples whether removing the bulk of each layer can change their label.
+
+    FILE is a network that `train` wrote, or an ONNX file, which onnxruntime runs.
+    """
+    from rmttheory.studies.certified import STEP_HEADINGS
+    from rmttheory.studies.certifying import certify, find_samples
+    from rmttheory.studies.terminal import print_renderable, print_table, watching
+
+    x, y = find_samples(data)
+    with watching(quiet=quiet) as watcher:
+        found = certify(file, x, y, layers=layers, everywhere=everywhere, watcher=watcher)
+    steps = found.order() if order else ()
+    if as_json:
+        click.echo(json.dumps(found.to_dict() | {"order": [vars(step) for step in steps]}, indent=1))
+    elif not quiet:
+        print_renderable(found)
+        if order:
+            click.echo()
+            print_table(STEP_HEADINGS, [step.cells for step in steps])
+    return 0
+
+
 def _replay(path: str, *, as_json: bool, quiet: bool) -> int:
     from rmttheory.studies.records import replay_file
 

@@ -1,5 +1,7 @@
 """Floor 5: many trials, and what becomes of them."""
 
+from rmttheory.studies.certified import Certificate, CertifiedLayer
+from rmttheory.studies.certifying import certify
 from rmttheory.studies.curves import Curve
 from rmttheory.studies.edge import EdgeStudy, study_edge
 from rmttheory.studies.grid import Job, plan, plan_controls
@@ -16,6 +18,8 @@ from rmttheory.studies.weight_pruning import prune
 
 __all__ = [
     "Advice",
+    "Certificate",
+    "CertifiedLayer",
     "Curve",
     "EdgeStudy",
     "Inspection",
@@ -32,6 +36,7 @@ __all__ = [
     "Verification",
     "Watcher",
     "Work",
+    "certify",
     "inspect",
     "inspect_layer",
     "plan",

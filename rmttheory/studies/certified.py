@@ -28,6 +28,7 @@ HEADINGS = (
     ("bound over change", "median"),
     ("", ""),
 )
+STEP_HEADINGS = ("cut together", "numbers", "certified", "certified and right")
 READING = (
     "Certified: samples whose label provably stays, whatever share of the bulk is removed; labels change: "
     "samples whose label did change when the model was run without the bulk; open: neither."
@@ -50,8 +51,7 @@ class CertifiedLayer:
     changed : ndarray of bool, shape (samples,)
         Whether it changed when the model was run so: removal is refuted.
     bound, realised : ndarray, shape (samples,), or None
-        Largest change of a difference of logits to that of the label, proved and seen; None where nothing is
-        proved.
+        Most that the logit of the label loses on another, proved and seen; None where nothing is proved.
     reason : str
         Why nothing is proved, as a clause; empty otherwise.
     """
@@ -122,6 +122,12 @@ class Step:
     numbers: int
     certified: float
     accuracy: float | None
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The step in words, as `STEP_HEADINGS`."""
+        right = "-" if self.accuracy is None else words.percent(self.accuracy)
+        return ", ".join(self.layers) or "none", f"{self.numbers:,}", words.percent(self.certified), right
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

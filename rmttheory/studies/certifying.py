@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rmttheory.arrays import HOST, HostArray, InvalidInput, RmtError, to_host
-from rmttheory.networks import Network
+from rmttheory.networks import Network, load_dataset
+from rmttheory.networks.files import read_npz
 from rmttheory.networks.weights._dtypes import decode, encode
 from rmttheory.studies.certified import Certificate, CertifiedLayer, stays
 from rmttheory.studies.inspected import Skipped
@@ -138,6 +140,29 @@ def certify(
     )
 
 
+def find_samples(data: str | Path) -> tuple[HostArray, HostArray | None]:
+    """Return samples and their labels, if there are any.
+
+    Parameters
+    ----------
+    data : str or path
+        A ``.npz`` file with an array ``x`` of samples, as the model takes them, and perhaps ``y`` of labels;
+        or what `load_dataset` takes, whose test samples are meant.
+
+    Raises
+    ------
+    InvalidInput
+        If it is neither.
+    """
+    path = Path(data).expanduser()
+    if path.suffix == ".npz":
+        arrays = read_npz(path)
+        if "x" in arrays:
+            return arrays["x"], arrays.get("y")
+    found = load_dataset(data)
+    return found.test_x, found.test_y
+
+
 def _proved(
     tail: Tail, name: str, R: HostArray, unit: float, predicted: HostArray
 ) -> tuple[HostArray, HostArray | None, HostArray | None, str]:
@@ -152,7 +177,7 @@ def _proved(
     pruned = whole.replace(index, np.asarray(whole.layers[index].matrix) - R)
     rows = np.arange(len(predicted)), found.labels
     moved = np.asarray(pruned.logits(tail.inputs)) - np.asarray(whole.logits(tail.inputs))
-    realised = np.max(np.abs(moved[rows][:, None] - moved), axis=1)
+    realised = np.max(moved - moved[rows][:, None], axis=1)
     return certified, found.change, realised, ""
 
 

@@ -135,7 +135,7 @@ class TorchModel:
             try:
                 network, found = _translated(parts[start:], shape)
             except NotUnderstoodError as error:
-                before = f"a {error}"
+                before = str(error)
                 continue
             layers = {_weight_name(names[id(part)]): index for part, index in found}
             return Tail(
@@ -284,7 +284,7 @@ class OnnxModel:
                     continue
             step = _dense_step(node, by_output, constants, self.weights)
             if step is None:
-                before = f"the operation {kind}"
+                before = kind
                 break
             name, bias, after = step
             layers.insert(0, Dense(self.weights[name].read(), bias, activation))

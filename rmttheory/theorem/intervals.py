@@ -1,8 +1,8 @@
 """Where logits can go when parts of layers are removed: intervals and balls, carried through the network.
 
-For a sample ``x`` let ``Delta`` be the change of what a layer is given, when any share from none to all of each
-removed matrix ``R`` is removed. It is enclosed by an interval in every coordinate and by a Euclidean norm, and
-both go through the layers that follow:
+For a sample ``x`` let ``Delta`` be the change of what a layer is given when any share, from none to all, of
+some matrices ``R`` is removed. It is enclosed by an interval in every coordinate and by a Euclidean norm,
+and both go through the layers that follow:
 
 * a linear layer ``W``, of which ``theta R`` is removed, changes by ``(W - theta R) Delta - theta R x``;
 * a monotone activation by ``a(z + Delta) - a(z)``, with the ``z`` that the sample has, so that a unit that
@@ -51,7 +51,7 @@ class MarginBounds:
 
     @property
     def change(self) -> HostArray:
-        """Bound on the change of a difference of logits to that of the label, shape (samples,)."""
+        """Most that the logit of the label can lose on another, shape (samples,)."""
         others = np.isfinite(self.before)
         lost = np.where(others, self.before, 0.0) - np.where(others, self.after, 0.0)
         most: HostArray = np.max(lost, axis=1)

@@ -26,6 +26,7 @@ COMMANDS = (
     "train",
     "inspect",
     "prune",
+    "certify",
     "selftest",
 )
 
