@@ -154,6 +154,8 @@ def draw(summary: Summary) -> figures.Figure:
     panels[0].set_yticks(range(len(table)), [one["name"] for one in table], fontsize=7)
     panels[0].set_xlabel("accuracy, pruned over unpruned (points)", fontsize=8)
     panels[1].set(xscale="log")
+    panels[1].set_xticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
+    panels[1].xaxis.set_minor_locator(figures.NullLocator())
     panels[1].set_xlabel("variance, pruned over unpruned", fontsize=8)
     return figure
 
