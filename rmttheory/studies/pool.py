@@ -89,14 +89,30 @@ def compute(
 
 
 def _in_pool(tasks: dict[int, Task], workers: int) -> Iterator[tuple[int, Any]]:
-    others = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_leave_with_parent)
-    try:
-        with _interrupts_held():  # workers inherit the mask: Ctrl-C is for this process alone
+    with processes(min(workers, len(tasks))) as pool:
+        with interrupts_held():
             futures = {pool.submit(_call, *task): index for index, task in tasks.items()}
         for future in as_completed(futures):
             yield futures[future], future.result()
+
+
+@contextmanager
+def processes(workers: int, *, setting: Callable[[], object] | None = None) -> Iterator[ProcessPoolExecutor]:
+    """Hold a pool of fresh processes; if the body raises they end at once, otherwise when they are done.
+
+    Submit to it within `interrupts_held`.
+
+    Parameters
+    ----------
+    workers : int
+    setting : callable, optional
+        Called in each process when it starts; picklable.
+    """
+    others = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(setting,))
+    try:
+        yield pool
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - others:
@@ -110,7 +126,7 @@ def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         return function(*arguments)
 
 
-def _leave_with_parent() -> None:
+def _begin(setting: Callable[[], object] | None) -> None:
     """Let this worker end when its parent is gone, however that died."""
     parent = multiprocessing.parent_process()
 
@@ -120,10 +136,13 @@ def _leave_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+    if setting:
+        setting()
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
+def interrupts_held() -> Iterator[None]:
+    """Keep Ctrl-C waiting; processes started meanwhile inherit the mask and are deaf to it for good."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 from rich.console import Console
@@ -22,12 +23,17 @@ from rich.table import Table
 from rmttheory.studies.grid import Judged
 from rmttheory.studies.runner import Watcher
 from rmttheory.studies.style import TERMINAL
+from rmttheory.studies.sweeps import Progress as SweepProgress
+from rmttheory.studies.sweeps import SweepWatcher
 from rmttheory.studies.tables import HEADINGS, cell_text, control_rows, rows
 from rmttheory.studies.trained import NetworkStudy
 from rmttheory.theorem.verdicts import Verdict
 
 PAGE = 140
 """Columns where there is no terminal to ask."""
+
+MINUTE = 60.0
+"""Seconds between lines on a sweep where there is no terminal."""
 
 
 @contextmanager
@@ -88,6 +94,48 @@ class _Bar(_Lines):
 
     def step(self) -> None:
         self.progress.advance(self.task)
+
+
+@contextmanager
+def watching_sweep(*, quiet: bool) -> Iterator[SweepWatcher]:
+    """Show on stderr how far a sweep came while the body runs: a bar on a terminal, else a line a minute."""
+    if quiet:
+        yield SweepWatcher()
+        return
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        yield _Minutes(console)
+        return
+    with Progress(BarColumn(bar_width=30), TextColumn("{task.description}"), console=console) as progress:
+        yield _SweepBar(console, progress)
+
+
+class _Minutes(SweepWatcher):
+    """Notes, and a line a minute."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.last = console, monotonic()
+
+    def note(self, text: str) -> None:
+        self.console.print(escape(text))
+
+    def progress(self, progress: SweepProgress) -> None:
+        if monotonic() - self.last >= MINUTE:
+            self.last = monotonic()
+            self.note(progress.sentence)
+
+
+class _SweepBar(_Minutes):
+    """Notes above a bar."""
+
+    def __init__(self, console: Console, bar: Progress) -> None:
+        super().__init__(console)
+        self.bar, self.task = bar, bar.add_task("")
+
+    def progress(self, progress: SweepProgress) -> None:
+        self.bar.update(
+            self.task, total=progress.total, completed=progress.done, description=escape(progress.sentence)
+        )
 
 
 def print_verdicts(verdicts: Sequence[Verdict]) -> None:

@@ -1,0 +1,179 @@
+"""Where cells are computed: processes of this machine, a Dask cluster, or any executor."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from typing import Any
+
+from rmttheory.arrays import InvalidInput, RmtError, Unavailable
+from rmttheory.studies.pool import interrupts_held, processes
+from rmttheory.studies.records import environment
+from rmttheory.studies.sweeps.cells import compute_cells
+
+SAME = ("rmttheory", "numpy", "scipy")
+"""What must be of one version wherever cells of one sweep are computed."""
+
+
+class ClusterLost(RmtError):
+    """Nobody will answer any more; what was finished is kept."""
+
+
+class Workers:
+    """Any ``concurrent.futures.Executor`` of others.
+
+    Parameters
+    ----------
+    executor : Executor
+    width : int
+        How many batches it computes at once.
+    """
+
+    def __init__(self, executor: Executor, width: int) -> None:
+        self._executor, self.width = executor, width
+
+    @property
+    def ahead(self) -> int:
+        """How many batches are handed over before the first is back, so that no worker waits for us."""
+        return self.width + 1
+
+    def submit(self, cells: Sequence[Mapping[str, Any]]) -> Future[Any]:
+        """Let a batch be computed."""
+        return self._executor.submit(compute_cells, cells)
+
+    def died(self, error: BaseException) -> bool:
+        """Whether an error says that the process that computed a batch is gone."""
+        return isinstance(error, (BrokenExecutor, CancelledError))
+
+    def renew(self) -> None:
+        """Go on after processes died.
+
+        Raises
+        ------
+        ClusterLost
+            If that cannot be.
+        """
+        msg = "The executor lost its workers."
+        raise ClusterLost(msg)
+
+    def check(self) -> None:
+        """Raise `ClusterLost` if nobody will answer."""
+
+
+class _Processes(Workers):
+    """Processes of this machine; a pool whose process died is replaced."""
+
+    def __init__(self, stack: contextlib.ExitStack, width: int, memory: int | None) -> None:
+        self._stack, self._setting = stack, functools.partial(_hold_memory, memory) if memory else None
+        self.width = width
+        self.renew()
+
+    def submit(self, cells: Sequence[Mapping[str, Any]]) -> Future[Any]:
+        with interrupts_held():  # a process may start now; Ctrl-C is for this one alone
+            return super().submit(cells)
+
+    def renew(self) -> None:
+        self._stack.close()
+        self._executor = self._stack.enter_context(processes(self.width, setting=self._setting))
+
+
+class _Dask(Workers):
+    """Workers of a Dask scheduler, as many as there are at the moment."""
+
+    def __init__(self, client: Any) -> None:
+        self._client, self._executor = client, client.get_executor(pure=False)
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        return max(1, sum(int(worker["nthreads"]) for worker in workers))
+
+    @property
+    def ahead(self) -> int:
+        return 2 * self.width
+
+    def submit(self, cells: Sequence[Mapping[str, Any]]) -> Future[Any]:
+        try:
+            return super().submit(cells)
+        except Exception:
+            self.check()  # a client without a scheduler complains in many ways
+            raise
+
+    def died(self, error: BaseException) -> bool:
+        from distributed import KilledWorker
+
+        return isinstance(error, KilledWorker) or super().died(error)
+
+    def renew(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        if self._client.status != "running":
+            msg = f"The Dask scheduler at {self._client.scheduler.address} is gone."
+            raise ClusterLost(msg)
+
+
+@contextlib.contextmanager
+def local_workers(width: int, *, memory: int | None = None) -> Iterator[Workers]:
+    """Hold processes of this machine, each with one BLAS thread and ``memory`` bytes at most, where Linux is.
+
+    A cell that asks for more fails and says so. If the body raises they are ended at once.
+    """
+    with contextlib.ExitStack() as stack:
+        yield _Processes(stack, width, memory)
+
+
+@contextlib.contextmanager
+def dask_workers(*, address: str | None = None, file: str | None = None) -> Iterator[Workers]:
+    """Hold the workers of the Dask scheduler at an address, or of the one that wrote a scheduler file.
+
+    Cells go to them as plain values. Dask's own channel carries pickles both ways: it must be trusted.
+
+    Raises
+    ------
+    Unavailable
+        If ``distributed`` is not installed.
+    InvalidInput
+        If there is no scheduler, or workers there have other versions of what computes.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        msg = "`distributed` is not installed; pip install 'rmttheory[cluster]' installs it."
+        raise Unavailable(msg) from None
+    try:
+        client = Client(address, scheduler_file=file, timeout="10s", set_as_default=False)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        why = str(error).strip().rstrip(".") or type(error).__name__
+        msg = f"There is no Dask scheduler to be reached through {file or address}: {why}."
+        raise InvalidInput(msg) from None
+    with contextlib.closing(client):
+        _check_versions(client)
+        yield _Dask(client)
+
+
+def _check_versions(client: Any) -> None:
+    ours = environment()
+    for worker, theirs in client.run(environment, on_error="return").items():
+        if isinstance(theirs, Exception):
+            msg = f"The Dask worker {worker} cannot compute cells: {theirs}. It needs the same rmttheory."
+            raise InvalidInput(msg)
+        for name in SAME:
+            if theirs[name] != ours[name]:
+                msg = (
+                    f"The Dask worker {worker} has {name} {theirs[name]} and this process {ours[name]}: "
+                    "results could differ. Install the same version on both."
+                )
+                raise InvalidInput(msg)
+
+
+def _hold_memory(limit: int) -> None:
+    """Let allocations beyond ``limit`` fail in this process."""
+    if sys.platform == "linux":
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
