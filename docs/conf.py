@@ -16,7 +16,9 @@ import experiments_page
 
 HERE = Path(__file__).parent
 RECORDS = {path.stem: path for path in sorted((HERE / "experiments").glob("*.json")) if "-" not in path.stem}
-GALLERY = "|".join(["edge_ladder", "certified_width", *RECORDS])  # the scripts that draw; others print tables
+GALLERY = "|".join(
+    ["edge_ladder", "certified_width", "own_model", *RECORDS]
+)  # the scripts that draw; others print tables
 
 project = "rmttheory"
 author = "The rmttheory developers"
@@ -30,7 +32,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "sg_execution_times.rst", "*-table.md"]
+exclude_patterns = ["_build", "tutorials", "sg_execution_times.rst", "*-table.md"]
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -71,8 +73,8 @@ class _Arguments:
 
 suppress_warnings = ["config.cache"]  # the scraper is a function, which needs no caching
 sphinx_gallery_conf = {
-    "examples_dirs": "../simulations",
-    "gallery_dirs": "gallery",
+    "examples_dirs": ["../simulations", "tutorials"],
+    "gallery_dirs": ["gallery", "tutorial"],
     "filename_pattern": rf"(^|/)({GALLERY})\.py$",
     "ignore_pattern": rf"^(?!(.*/)?({GALLERY})\.py$).*\.py$",
     "image_scrapers": (_save_figure,),

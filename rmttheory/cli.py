@@ -541,11 +541,19 @@ def prune_file(
 @click.option("--data", required=True, help="A data set, or a .npz file with arrays x and, if known, y.")
 @click.option("--layers", default="*", show_default=True, metavar="GLOB", help="Only layers of such names.")
 @click.option("--everywhere", is_flag=True, help="Cut every layer at its edge, whatever its bulk is.")
+@click.option("--budget", type=float, metavar="SHARE", help="Cut as `prune` does with this budget.")
 @click.option("--order", is_flag=True, help="Add the layers one after the other, cheapest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
 @click.option("--quiet", is_flag=True, help="No progress and no table.")
 def certify_file(
-    file: str, data: str, layers: str, everywhere: bool, order: bool, as_json: bool, quiet: bool
+    file: str,
+    data: str,
+    layers: str,
+    everywhere: bool,
+    budget: float | None,
+    order: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Say for samples whether removing the bulk of each layer can change their label.
 
@@ -557,7 +565,7 @@ def certify_file(
 
     x, y = find_samples(data)
     with watching(quiet=quiet) as watcher:
-        found = certify(file, x, y, layers=layers, everywhere=everywhere, watcher=watcher)
+        found = certify(file, x, y, layers=layers, everywhere=everywhere, budget=budget, watcher=watcher)
     steps = found.order() if order else ()
     if as_json:
         click.echo(json.dumps(found.to_dict() | {"order": [vars(step) for step in steps]}, indent=1))

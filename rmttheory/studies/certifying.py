@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rmttheory.arrays import HOST, HostArray, InvalidInput, RmtError, to_host
+from rmttheory.arrays import HOST, HostArray, InvalidInput, RmtError, check_interval, to_host
 from rmttheory.networks import Network, load_dataset
 from rmttheory.networks.files import read_npz
 from rmttheory.networks.weights._dtypes import decode, encode
@@ -18,7 +18,7 @@ from rmttheory.studies.inspecting import clause, no_layer
 from rmttheory.studies.pool import one_blas_thread
 from rmttheory.studies.runner import Watcher
 from rmttheory.studies.running import Tail, find_model
-from rmttheory.studies.weight_pruning import factors_of, judge
+from rmttheory.studies.weight_pruning import Judged, factors_of, judge, spend
 from rmttheory.theorem.intervals import margin_bounds
 
 _UNITS = {"float64": 2.0**-53, "float32": 2.0**-24}
@@ -33,6 +33,7 @@ def certify(
     *,
     layers: str = "*",
     everywhere: bool = False,
+    budget: float | None = None,
     watcher: Watcher | None = None,
 ) -> Certificate:
     """Say for every sample and layer whether removing the bulk of the layer can change the label.
@@ -54,6 +55,8 @@ def certify(
         Only layers whose name matches this pattern.
     everywhere : bool
         Cut every layer at the edge of its bulk. Otherwise those of which `inspect` says so.
+    budget : float, optional
+        Cut instead as `prune` does with this budget, a share of the entries in (0, 1).
     watcher : Watcher, optional
         Told of every layer that is done.
 
@@ -76,6 +79,8 @@ def certify(
     >>> found["layers.0.weight"].certified.mean()  # doctest: +SKIP
     """
     runnable, watcher = find_model(model), watcher or Watcher()
+    if budget is not None:
+        check_interval(budget, "budget", low=0.0, high=1.0)
     x = to_host(inputs) if hasattr(inputs, "__array_namespace__") else np.asarray(inputs)
     right = None if labels is None else np.asarray(labels)
     if x.ndim < 2 or len(x) == 0 or (right is not None and right.shape != (len(x),)):
@@ -93,14 +98,17 @@ def certify(
         found: list[CertifiedLayer] = []
         skipped: list[Skipped] = []
         removed: dict[str, HostArray] = {}
+        seen: list[Judged] = []
         for layer in chosen:
             try:
-                one = judge(layer, "edge")
+                seen.append(judge(layer, "edge"))
             except (RmtError, np.linalg.LinAlgError) as error:
-                skipped.append(Skipped(name=layer.name, reason=clause(error)))
-                watcher.step()
-                continue
-            if everywhere and 0 < one.spikes < min(layer.shape):
+                seen.append(Judged.whole(layer, clause(error)))
+        if budget is not None:
+            spend(seen, budget)
+        for one in seen:
+            layer = one.layer
+            if budget is None and everywhere and 0 < one.spikes < min(layer.shape):
                 one.size = one.spikes
             if one.size is None:
                 skipped.append(Skipped(name=layer.name, reason=one.reason))

@@ -122,7 +122,7 @@ def prune(
                     seen.append(Judged.whole(layer, ""))
             watcher.step()
         if budget is not None:
-            _spend(seen, budget)
+            spend(seen, budget)
         results = {one.layer.name: _untouched(one) for one in seen if one.reason}
         pruned = {one.layer.name: one for one in seen if one.size is not None}
         watcher.start(len(pruned))
@@ -213,7 +213,7 @@ def _curve(full: int, costs: HostArray, lost: HostArray, energy: float) -> Curve
     return Curve(np.concatenate([[full], costs]).astype(float), np.concatenate([[0.0], lost / energy]))
 
 
-def _spend(seen: list[Judged], budget: float) -> None:
+def spend(seen: list[Judged], budget: float) -> None:
     """Choose sizes anew, so that all matrices together keep a share of their entries."""
     total = sum(one.curve.costs[0] for one in seen)
     for one, point in zip(seen, share_out([one.curve for one in seen], budget * total)):

@@ -233,6 +233,15 @@ def test_several_layers_together_and_in_order():
     assert len(found.order(0.99)) == 2
 
 
+def test_a_budget_cuts_what_prune_cuts(tmp_path):
+    net = dense_network()
+    net.save(tmp_path / "net.npz")
+    ranks = {
+        one.name: one.rank for one in rt.prune(tmp_path / "net.npz", budget=0.5) if one.stored == "whole"
+    }
+    assert {layer.name: layer.rank for layer in rt.certify(net, X, budget=0.5)} == ranks
+
+
 def test_it_shows_itself():
     found = rt.certify(dense_network(), X)
     plain = json.loads(json.dumps(found.to_dict()))
