@@ -273,7 +273,7 @@ EXPERIMENT = Experiment(
             network={"hidden": 8, "epochs": 20, "samples": 1000, "batches": [32, 128, 512]},
         ),
         "paper": cells(
-            5,
+            3,
             p=1000,
             draws=40,
             network={"hidden": 16, "epochs": 60, "samples": 2500, "batches": [32, 128, 512]},

@@ -266,7 +266,7 @@ EXPERIMENT = Experiment(
             net=["conv 16-32-64, 100"],
             epochs=[24],
             rate=[0.02],
-            seed=range(4),
+            seed=range(3),
         ),
     },
     trial=trial,

@@ -189,7 +189,7 @@ EXPERIMENT = Experiment(
         ],
         "paper": [
             *cells(5, **WEIGHTS, hidden=[512, 512], epochs=20),
-            *cells(10, **HESSIANS, hidden=[24], epochs=60, samples=2000),
+            *cells(6, **HESSIANS, hidden=[24], epochs=60, samples=2000),
         ],
     },
     trial=trial,

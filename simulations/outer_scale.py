@@ -16,7 +16,7 @@ For the same reason a small :math:`a` alone says nothing: a margin above :math:`
 share among the test samples is given.
 
 Run ``python simulations/outer_scale.py [--preset quick|paper|published] [--device cuda] [--jobs N]``.
-``paper`` takes a quarter of an hour of a core; ``published`` has the paper's widths and images, and needs a
+``paper`` takes six minutes of a core; ``published`` has the paper's widths and images, and needs a
 GPU.
 """
 
@@ -287,9 +287,9 @@ EXPERIMENT = Experiment(
     presets={
         "quick": cells("before", n=[48, 96, 192], epochs=[20], **QUICK)
         + cells("after", n=[48, 96, 192], epochs=[16], **QUICK),
-        "paper": cells("before", n=[125, 250, 500, 1000], epochs=[24], **PAPER)
-        + cells("after", n=[125, 250, 500, 1000], epochs=[8], **PAPER)
-        + cells("after", n=[125, 250, 500, 1000], epochs=[8], init=["1/N"], l1=[STRONG], **PAPER),
+        "paper": cells("before", n=[125, 250, 500], epochs=[24], **PAPER)
+        + cells("after", n=[125, 250, 500], epochs=[8], **PAPER)
+        + cells("after", n=[125, 250, 500], epochs=[8], init=["1/N"], l1=[STRONG], **PAPER),
         "published": cells("before", n=[500, 1000, 2000, 4000, 8000], epochs=[16], init=["1/N"], **FULL),
     },
     trial=trial,
