@@ -188,8 +188,8 @@ EXPERIMENT = Experiment(
             *cells(2, **HESSIANS, hidden=[10], epochs=20, samples=500),
         ],
         "paper": [
-            *cells(5, **WEIGHTS, hidden=[512, 512], epochs=20),
-            *cells(6, **HESSIANS, hidden=[24], epochs=60, samples=2000),
+            *cells(3, **WEIGHTS, hidden=[512, 512], epochs=20),
+            *cells(4, **HESSIANS, hidden=[24], epochs=60, samples=2000),
         ],
     },
     trial=trial,

@@ -277,7 +277,7 @@ EXPERIMENT = Experiment(
     presets={
         "quick": cells(60, 120, epochs=28, short=20, data=["fashion-mnist-3000"], batch=[32], seed=range(3)),
         "paper": cells(
-            240, 1000, epochs=55, short=40, data=["fashion-mnist:8000+4000"], batch=[128], seed=range(4)
+            240, 1000, epochs=55, short=40, data=["fashion-mnist:6000+4000"], batch=[128], seed=range(4)
         ),
     },
     trial=trial,
