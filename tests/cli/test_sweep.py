@@ -22,7 +22,7 @@ claim = "mp_bulk"
 n = [16, 64, 256]
 trials = 60
 """
-SLOW = '[[grid]]\nclaim = "row_event_exact"\nn = 64\nseeds = 40\ntrials = 200\n'
+SLOW = '[[grid]]\nclaim = "row_event_exact"\nn = 64\nseeds = 40\ntrials = 100\n'
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
@@ -137,7 +138,7 @@ def dask_workers(*, address: str | None = None, file: str | None = None) -> Iter
     Unavailable
         If ``distributed`` is not installed.
     InvalidInput
-        If there is no scheduler, or workers there have other versions of what computes.
+        If there is no scheduler, or workers there have several threads or other versions of what computes.
     """
     try:
         from distributed import Client
@@ -150,12 +151,20 @@ def dask_workers(*, address: str | None = None, file: str | None = None) -> Iter
         why = str(error).strip().rstrip(".") or type(error).__name__
         msg = f"There is no Dask scheduler to be reached through {file or address}: {why}."
         raise InvalidInput(msg) from None
-    with contextlib.closing(client):
-        _check_versions(client)
+    with _unheard("distributed.client"), contextlib.closing(client):
+        _check_workers(client)
         yield _Dask(client)
 
 
-def _check_versions(client: Any) -> None:
+def _check_workers(client: Any) -> None:
+    """Check that the workers that are there would give the numbers of this process."""
+    for worker, about in client.scheduler_info(n_workers=-1)["workers"].items():
+        if about["nthreads"] > 1:
+            msg = (
+                f"The Dask worker {worker} has {about['nthreads']} threads, which share one number of BLAS "
+                "threads: start workers with --nthreads 1, and --nworkers as many as there are cores."
+            )
+            raise InvalidInput(msg)
     ours = environment()
     for worker, theirs in client.run(environment, on_error="return").items():
         if isinstance(theirs, Exception):
@@ -168,6 +177,18 @@ def _check_versions(client: Any) -> None:
                     "results could differ. Install the same version on both."
                 )
                 raise InvalidInput(msg)
+
+
+@contextlib.contextmanager
+def _unheard(name: str) -> Iterator[None]:
+    """Silence a logger: a scheduler that is gone is told in a sentence, not in its traceback."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _hold_memory(limit: int) -> None:
