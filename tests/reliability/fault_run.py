@@ -23,9 +23,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from separate import children, cluster, kill
 
 from rmttheory.studies.sweeps import read_sweep
 from rmttheory.studies.sweeps.store import NAME, Result, Store, only_writer
@@ -186,7 +190,7 @@ class Ground:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGINT)
             time.sleep(self.random.uniform(0.0, 0.3))
-        self.end(process, {0, 1, 130})
+        self.end(process, {0, 1, 130, -signal.SIGINT})  # the last, where it came after the last cell
         return process.returncode == 130
 
     def terminate(self) -> bool:
@@ -311,7 +315,7 @@ class Ground:
     # a cluster
 
     def kill_on_cluster(self, victim: str) -> bool:
-        with cluster(self.home) as (file, scheduler, workers):
+        with cluster() as (file, scheduler, workers):
             process = self.resume("--scheduler-file", file)
             happened = self.rows_grow(process) if self.random.random() < 0.7 else self.wait(process, 2.0)
             if victim == "worker":
@@ -324,54 +328,6 @@ class Ground:
             allowed = {"worker": {0, 1}, "scheduler": {0, 1, 2}, "driver": {0, 1, -signal.SIGKILL}}[victim]
             self.end(process, allowed)
         return happened
-
-
-def children(pid: int) -> list[int]:
-    """Return the processes that ``pid`` started and that compute: not the tracker of shared resources."""
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat") as stat, open(f"/proc/{name}/cmdline") as line:
-                parent, command = int(stat.read().rpartition(")")[2].split()[1]), line.read()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if parent == pid and "spawn_main" in command:
-            found.append(int(name))
-    return found
-
-
-def kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def cluster(home: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes], list[subprocess.Popen[bytes]]]]:
-    """Hold a Dask scheduler and two workers, each a process of its own, with their nannies."""
-    folder = Path(tempfile.mkdtemp(dir=home))
-    file = folder / "scheduler.json"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
-    dask = [sys.executable, "-m", "dask"]
-    network = ["--host", "127.0.0.1"]
-    scheduler = subprocess.Popen(
-        [*dask, "scheduler", "--scheduler-file", file, "--port", "0", "--no-dashboard", *network], **quiet
-    )
-    processes = [scheduler]
-    try:
-        while not file.exists():
-            time.sleep(0.05)
-        command = [*dask, "worker", "--scheduler-file", file, "--nthreads", "1", "--no-dashboard", *network]
-        processes += [subprocess.Popen([*command, "--death-timeout", "20"], **quiet) for _ in range(2)]
-        while not all(children(process.pid) for process in processes[1:]):
-            time.sleep(0.05)
-        yield file, scheduler, processes[1:]
-    finally:
-        for process in processes:
-            for child in children(process.pid):
-                kill(child)
-            process.kill()
-            process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def main(arguments: list[str] | None = None) -> int:

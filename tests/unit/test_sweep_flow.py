@@ -71,6 +71,13 @@ def test_every_cell_comes_back_once() -> None:
     assert len(executor.batches[-1]) == 1  # the last are small, so that all workers end together
 
 
+def test_many_workers_get_longer_batches() -> None:
+    sweep, executor = small(3000), Scripted({})
+    flow = Flow(Renewed(executor, 100), sweep.cells, dict.fromkeys(range(3000), 0.3))
+    list(flow.run(lambda: False))
+    assert len(executor.batches[0]) == 7  # of 0.3 s, as many as make two seconds: 50 batches a second
+
+
 def test_long_cells_go_first() -> None:
     sweep, executor = small(6), Scripted({})
     flow = Flow(Renewed(executor, 1), sweep.cells, dict(enumerate([1, 9, 2, 8, 3, 7])))
@@ -142,7 +149,7 @@ class KillOnce(SweepWatcher):
 
 
 def test_a_killed_worker_changes_nothing_in_the_table(tmp_path) -> None:
-    text = '[[grid]]\nclaim = "row_event_exact"\nn = 64\ntrials = 300\nseeds = 40\n'
+    text = '[[grid]]\nclaim = "row_event_exact"\nn = 64\ntrials = 100\nseeds = 40\n'
     sweep, watcher = parse_sweep(text, name="killed"), KillOnce()
     run = run_sweep(sweep, tmp_path / "killed", where=Where(jobs=2), watcher=watcher)
     assert watcher.killed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import sqlite3
@@ -19,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from rmttheory.arrays import InvalidInput
 from rmttheory.studies.records import NotWritten
 from rmttheory.studies.sweeps import store as stores
+from rmttheory.studies.sweeps.spec import canonical, digest
 from rmttheory.studies.sweeps.store import NAME, Result, Store, on_network, only_writer, read_results
 
 CELLS = 12
@@ -198,6 +200,32 @@ def test_a_damaged_file_is_no_traceback_to_readers(tmp_path: Path) -> None:
         read_results(tmp_path)
     with pytest.raises(InvalidInput, match="There is no run in"):
         read_results(tmp_path / "nowhere")
+
+
+FIRST = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE results (
+    key TEXT PRIMARY KEY, position INTEGER NOT NULL, document TEXT NOT NULL, checksum TEXT NOT NULL
+);
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_file_of_the_first_schema_is_read_and_brought_up_to_date(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / NAME)) as old, old:
+        old.executescript(FIRST)
+        for place in (2, 5):
+            document = canonical(result(place).document)
+            row = (f"key {place}", place, document, digest(f"key {place} {place} {document}"))
+            old.execute("INSERT INTO results VALUES (?, ?, ?, ?)", row)
+    assert places(tmp_path) == [2, 5]  # without being changed
+    with Store(tmp_path, POSITIONS) as store:
+        assert list(store) == [result(2), result(5)]
+        store.add([dataclasses.replace(result(7), seconds=1.5)])
+    found, damaged = read_results(tmp_path)
+    assert ([(one.position, one.seconds) for one in found], damaged) == ([(2, 0.0), (5, 0.0), (7, 1.5)], 0)
+    with contextlib.closing(sqlite3.connect(tmp_path / NAME)) as raw:
+        assert raw.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 def test_a_later_schema_is_refused(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def run_sweep(
             watcher.note(sentence)
         if retry_failed:
             store.forget([result.key for result in store if result.failed])
-        tally = _Tally(sweep, store, watcher)
+        tally = Tally(sweep, store, watcher)
         costs = _plan(sweep, tally.missing, where, watcher)
         stopped = _compute(sweep, costs, where, tally) if costs else None
     return SweepRun(folder=folder.path, progress=tally.progress, stopped=stopped)
@@ -188,32 +188,40 @@ def resume_sweep(
     return run_sweep(sweep, folder, where=where, retry_failed=retry_failed, watcher=watcher)
 
 
-class _Tally:
+class Tally:
     """What is finished: on disk first, then counted, then told."""
 
     def __init__(self, sweep: Sweep, store: Store, watcher: SweepWatcher) -> None:
         self.sweep, self.store, self.watcher = sweep, store, watcher
         self.missing = set(range(len(sweep.cells)))
         self.counts: Counter[str] = Counter()
+        self.seconds = 0.0
         for result in store:
             self.missing.discard(result.position)
-            self.counts += count([result.document])
-        self.progress = Progress(total=len(sweep.cells), counts=self.counts)
+            self._count(result)
+        self.progress = Progress(total=len(sweep.cells), counts=self.counts, seconds=self.seconds)
+
+    def _count(self, result: Result) -> None:
+        self.counts += count([result.document])
+        self.seconds += result.seconds
 
     def run(self, flow: Flow, stopping: Callable[[], bool]) -> None:
+        """Keep and count what comes back, until all has or we are to stop."""
         start, before, asked = time.monotonic(), self.counts.total(), False
         for finished in flow.run(stopping):
             results = [
-                Result(key=self.sweep.cells[place].key, position=place, document=document)
-                for place, document, _ in finished
+                Result(key=self.sweep.cells[place].key, position=place, document=document, seconds=seconds)
+                for place, document, seconds in finished
             ]
             if results:
                 self.store.add(results)
-                self.counts += count(result.document for result in results)
+                for result in results:
+                    self._count(result)
             gone, share = time.monotonic() - start, flow.left
             self.progress = Progress(
                 total=self.progress.total,
                 counts=dict(self.counts),
+                seconds=self.seconds,
                 rate=(self.counts.total() - before) / gone if gone else None,
                 left=gone * share / (1 - share) if share < 1 else None,
             )
@@ -245,7 +253,7 @@ def _plan(sweep: Sweep, missing: set[int], where: Where | Workers, watcher: Swee
 
 
 def _compute(
-    sweep: Sweep, costs: dict[int, Cost], where: Where | Workers, tally: _Tally
+    sweep: Sweep, costs: dict[int, Cost], where: Where | Workers, tally: Tally
 ) -> BaseException | None:
     """Return what ended it early, if anything did."""
     held = where.open() if isinstance(where, Where) else contextlib.nullcontext(where)

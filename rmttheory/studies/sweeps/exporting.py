@@ -71,7 +71,9 @@ def _read(folder: str | Path) -> tuple[Progress, list[Mapping[str, Any]]]:
     results, damaged = read_results(path)
     documents = [result.document for result in results]
     total = len(read_sweep(path / SPEC).cells)
-    return Progress(total=total, counts=count(documents), damaged=damaged), documents
+    seconds = sum(result.seconds for result in results)
+    progress = Progress(total=total, counts=count(documents), seconds=seconds, damaged=damaged)
+    return progress, documents
 
 
 def _csv(documents: Sequence[Mapping[str, Any]]) -> bytes:

@@ -16,6 +16,8 @@ from rmttheory.studies.sweeps.spec import SweepCell
 BATCH, MOST = 1.0, 1000
 """Seconds of work that are sent at once, long beside the sending and short beside a wait for Ctrl-C, and
 cells at most."""
+SPACING = 0.02
+"""Seconds from batch to batch that driver and scheduler have: for many workers batches are longer."""
 TOGETHER, ALONE = 3, 2
 """How often the worker of a batch may die, and then that of one of its cells alone: then the cell failed."""
 BARREN = 20
@@ -93,8 +95,9 @@ class Flow:
         return [self._alone.popleft()] if self._alone and not self._running else None
 
     def _batch(self) -> list[int]:
-        """Take about `BATCH` seconds of cells; less towards the end, so that all workers end together."""
-        enough = min(BATCH, self._left * self.pace / (4 * self.workers.width))
+        """Take some seconds of cells; less towards the end, so that all workers end together."""
+        width = self.workers.width
+        enough = min(max(BATCH, SPACING * width), self._left * self.pace / (4 * width))
         batch, took = [self._waiting.popleft()], 0.0
         while self._waiting and len(batch) < MOST:
             took += self.seconds[batch[-1]] * self.pace

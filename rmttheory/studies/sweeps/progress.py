@@ -23,6 +23,8 @@ class Progress:
         Cells of the sweep.
     counts : mapping of str to int
         Finished cells by outcome, with ``failed`` for those that could not be computed.
+    seconds : float
+        What finished cells took of one core.
     damaged : int
         Records that are there and cannot be read.
     rate : float or None
@@ -33,6 +35,7 @@ class Progress:
 
     total: int
     counts: Mapping[str, int]
+    seconds: float = 0.0
     damaged: int = 0
     rate: float | None = None
     left: float | None = None
@@ -58,6 +61,8 @@ class Progress:
         names = [outcome.value for outcome in Outcome] + [FAILED]
         counts = ", ".join(f"{self.counts[name]:,} {name}" for name in names if self.counts.get(name))
         text = f"{self.done:,} of {self.total:,} cells" + (f": {counts}" if counts else "")
+        if self.seconds:
+            text += f"; {duration(self.seconds)} of one core"
         if self.rate is not None:
             text += f"; {self.rate:,.3g} cells/s"
         if self.left is not None and self.done < self.total:
@@ -72,6 +77,7 @@ class Progress:
             "total": self.total,
             "done": self.done,
             "counts": dict(sorted(self.counts.items())),
+            "seconds": self.seconds,
             "damaged": self.damaged,
             "complete": self.complete,
         }

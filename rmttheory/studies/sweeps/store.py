@@ -1,7 +1,8 @@
 """Finished cells in one SQLite file: written by one process, each kept once, checked whenever they are read.
 
-Schema 1: ``results(key, position, document, checksum)`` has a row for each finished cell, whose document is
-JSON and whose checksum covers the rest of the row; ``facts(name, value)`` says what computed them.
+``results(key, position, document, checksum, seconds)`` has a row for each finished cell, whose document is
+JSON and whose checksum covers what comes before it; ``facts(name, value)`` says what computed them. Schema 1
+had no seconds; writers bring older files up to date.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import shutil
 import socket
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from rmttheory.arrays import InvalidInput
 from rmttheory.studies.records import NotWritten, environment
 from rmttheory.studies.sweeps.spec import canonical, digest
 
-SCHEMA = 1
+SCHEMA = 2
 NAME = "cells.sqlite"
 
 NETWORK = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "9p", "afs", "gluster", "pvfs", "fuse.")
@@ -30,8 +31,10 @@ NETWORK = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "9p", "afs"
 _TABLES = (
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE results (key TEXT PRIMARY KEY, position INTEGER NOT NULL, document TEXT NOT NULL, "
-    "checksum TEXT NOT NULL)",
+    "checksum TEXT NOT NULL, seconds REAL NOT NULL)",
 )
+_MIGRATIONS = {1: "ALTER TABLE results ADD COLUMN seconds REAL NOT NULL DEFAULT 0"}
+"""What makes each schema the next one."""
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 
@@ -47,11 +50,14 @@ class Result:
         Of the cell in its sweep.
     document : mapping
         Plain values; ``failed`` among them, a sentence, if the cell could not be computed.
+    seconds : float
+        What it took of one core; no part of the result.
     """
 
     key: str
     position: int
     document: Mapping[str, Any]
+    seconds: float = field(default=0.0, compare=False)
 
     @property
     def failed(self) -> bool:
@@ -179,7 +185,11 @@ class Store:
         connection = self._connection
         if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             _create(connection)
-        _check_schema(self.path, connection)
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for schema in range(_schema(self.path, connection), SCHEMA):
+                connection.execute(_MIGRATIONS[schema])
+            connection.execute(f"PRAGMA user_version={SCHEMA}")
         connection.execute(f"PRAGMA journal_mode={'DELETE' if on_network(self.path.parent) else 'WAL'}")
         connection.execute("PRAGMA synchronous=FULL")
         damaged = []
@@ -217,7 +227,7 @@ def read_results(folder: Path) -> tuple[list[Result], int]:
         If the file cannot be read.
     """
     with _reading(folder) as connection:
-        _check_schema(folder / NAME, connection)
+        _schema(folder / NAME, connection)
         found = [result for _, result in _rows(connection)]
     kept = [result for result in found if result]
     return sorted(kept, key=lambda result: result.position), len(found) - len(kept)
@@ -242,21 +252,23 @@ def _create(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version={SCHEMA}")
 
 
-def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
-    schema = connection.execute("PRAGMA user_version").fetchone()[0]
+def _schema(path: Path, connection: sqlite3.Connection) -> int:
+    schema = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if not 1 <= schema <= SCHEMA:
         msg = f"{path} has schema {schema}, this version of rmttheory knows 1 to {SCHEMA}: use a later one."
         raise InvalidInput(msg)
+    return schema
 
 
 def _rows(connection: sqlite3.Connection, order: str = "ASC") -> Iterator[tuple[int, Result | None]]:
     """Yield every row by its number, with None for one that is damaged."""
-    rows = connection.execute(
-        f"SELECT rowid, key, position, document, checksum FROM results ORDER BY rowid {order}"
-    )
-    for row, key, position, document, checksum in rows:
-        whole = checksum == digest(f"{key} {position} {document}")
-        yield row, Result(key=key, position=position, document=json.loads(document)) if whole else None
+    rows = connection.execute(f"SELECT rowid, * FROM results ORDER BY rowid {order}")
+    for row, key, position, document, checksum, *seconds in rows:
+        found = None
+        if checksum == digest(f"{key} {position} {document}"):
+            spent = next((value for value in seconds if isinstance(value, float)), 0.0)
+            found = Result(key=key, position=position, document=json.loads(document), seconds=spent)
+        yield row, found
 
 
 def _insert(connection: sqlite3.Connection, results: Iterable[Result]) -> None:
@@ -264,10 +276,8 @@ def _insert(connection: sqlite3.Connection, results: Iterable[Result]) -> None:
     for result in results:
         document = canonical(result.document)
         checksum = digest(f"{result.key} {result.position} {document}")
-        rows.append((result.key, result.position, document, checksum))
-    connection.executemany(
-        "INSERT OR IGNORE INTO results (key, position, document, checksum) VALUES (?, ?, ?, ?)", rows
-    )
+        rows.append((result.key, result.position, document, checksum, result.seconds))
+    connection.executemany("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?, ?)", rows)
 
 
 def _sound(connection: sqlite3.Connection) -> bool:
