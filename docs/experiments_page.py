@@ -35,9 +35,7 @@ def write(path: Path) -> None:
         text += f"\n## {_title(record)}\n\n{table(record)}\n\n"
         where = " and ".join(record["machines"])
         text += f"`{record['command']}`, {record['seconds']:,.0f} s of computing on {where}; "
-        drawn = (HERE / "experiments" / f"{record['experiment']}.json").is_file()
-        code = f"simulations/{record['experiment']}.py"
-        text += f"[figure and code](gallery/{record['experiment']}).\n" if drawn else f"code: `{code}`.\n"
+        text += f"[figure and code](gallery/{record['experiment']}).\n"
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")
 
@@ -73,10 +71,10 @@ def _results(record: dict[str, Any]) -> str:
 
 
 def _without_record() -> str:
-    """Name the experiments whose paper preset has left no record, so that nobody takes them for done."""
+    """Name the experiments that have left no record, so that nobody takes them for done."""
     scripts = sorted((HERE.parent / "simulations").glob("*.py"))
     names = [path.stem for path in scripts if "run_script" in path.read_text(encoding="utf-8")]
-    missing = [f"`{name}`" for name in names if not (HERE / f"experiments/{name}.json").is_file()]
+    missing = [f"`{name}`" for name in names if not [*(HERE / "experiments").glob(f"{name}*.json")]]
     if not missing:
         return ""
     listed = ", ".join(missing)
