@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ RECORDS = sorted((ROOT / "docs/experiments").glob("*.json"))
 def experiment(name) -> Experiment:
     spec = importlib.util.spec_from_file_location(name, ROOT / f"simulations/{name}.py")
     script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, name, script)  # where its dataclasses look for their annotations
+        spec.loader.exec_module(script)
     return script.EXPERIMENT
 
 
