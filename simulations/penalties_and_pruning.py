@@ -216,7 +216,7 @@ EXPERIMENT = Experiment(
             data=["fashion-mnist-3000"], n=[60], epochs=[32], rate=[0.01], batch=[32], seed=range(3)
         ),
         "paper": cells(
-            data=["fashion-mnist:3000+4000"], n=[180], epochs=[100], rate=[0.01], batch=[64], seed=range(3)
+            data=["fashion-mnist:3000+4000"], n=[120], epochs=[100], rate=[0.01], batch=[64], seed=range(3)
         ),
     },
     trial=trial,
