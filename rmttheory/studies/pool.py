@@ -11,15 +11,16 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
 from rmttheory.arrays import RmtError
 
+Result = TypeVar("Result")
 Task = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
@@ -90,8 +91,7 @@ def compute(
 
 def _in_pool(tasks: dict[int, Task], workers: int) -> Iterator[tuple[int, Any]]:
     with processes(min(workers, len(tasks))) as pool:
-        with interrupts_held():
-            futures = {pool.submit(_call, *task): index for index, task in tasks.items()}
+        futures = {submit(pool, _call, *task): index for index, task in tasks.items()}
         for future in as_completed(futures):
             yield futures[future], future.result()
 
@@ -100,7 +100,7 @@ def _in_pool(tasks: dict[int, Task], workers: int) -> Iterator[tuple[int, Any]]:
 def processes(workers: int, *, setting: Callable[[], object] | None = None) -> Iterator[ProcessPoolExecutor]:
     """Hold a pool of fresh processes; if the body raises they end at once, otherwise when they are done.
 
-    Submit to it within `interrupts_held`.
+    Use `submit`, not its own method.
 
     Parameters
     ----------
@@ -119,6 +119,21 @@ def processes(workers: int, *, setting: Callable[[], object] | None = None) -> I
             child.terminate()
         raise
     pool.shutdown()
+
+
+def submit(pool: ProcessPoolExecutor, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+    """Let a pool of `processes` call a function; they are deaf to Ctrl-C, which is for this process alone.
+
+    Raises
+    ------
+    BrokenProcessPool
+        If a process died, also while another was being started.
+    """
+    with _interrupts_held():
+        try:
+            return pool.submit(function, *arguments)
+        except OSError as error:
+            raise BrokenProcessPool(str(error)) from None
 
 
 def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
@@ -141,7 +156,7 @@ def _begin(setting: Callable[[], object] | None) -> None:
 
 
 @contextmanager
-def interrupts_held() -> Iterator[None]:
+def _interrupts_held() -> Iterator[None]:
     """Keep Ctrl-C waiting; processes started meanwhile inherit the mask and are deaf to it for good."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

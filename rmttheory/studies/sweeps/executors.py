@@ -5,18 +5,24 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import math
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from typing import Any
 
 from rmttheory.arrays import InvalidInput, RmtError, Unavailable
-from rmttheory.studies.pool import interrupts_held, processes
+from rmttheory.studies.pool import processes, submit
 from rmttheory.studies.records import environment
 from rmttheory.studies.sweeps.cells import compute_cells
 
 SAME = ("rmttheory", "numpy", "scipy")
 """What must be of one version wherever cells of one sweep are computed."""
+
+
+COUNTED = 2.0
+"""Seconds for which the number of workers of a cluster is believed."""
 
 
 class ClusterLost(RmtError):
@@ -73,24 +79,19 @@ class _Processes(Workers):
         self.renew()
 
     def submit(self, cells: Sequence[Mapping[str, Any]]) -> Future[Any]:
-        with interrupts_held():  # a process may start now; Ctrl-C is for this one alone
-            return super().submit(cells)
+        return submit(self._pool, compute_cells, cells)
 
     def renew(self) -> None:
         self._stack.close()
-        self._executor = self._stack.enter_context(processes(self.width, setting=self._setting))
+        self._pool = self._stack.enter_context(processes(self.width, setting=self._setting))
 
 
 class _Dask(Workers):
     """Workers of a Dask scheduler, as many as there are at the moment."""
 
     def __init__(self, client: Any) -> None:
-        self._client, self._executor = client, client.get_executor(pure=False)
-
-    @property
-    def width(self) -> int:  # type: ignore[override]
-        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        return max(1, sum(int(worker["nthreads"]) for worker in workers))
+        super().__init__(client.get_executor(pure=False), 1)
+        self._client, self._counted = client, -math.inf
 
     @property
     def ahead(self) -> int:
@@ -115,6 +116,8 @@ class _Dask(Workers):
         if self._client.status != "running":
             msg = f"The Dask scheduler at {self._client.scheduler.address} is gone."
             raise ClusterLost(msg)
+        if time.monotonic() - self._counted > COUNTED:
+            self.width, self._counted = max(1, len(_workers(self._client))), time.monotonic()
 
 
 @contextlib.contextmanager
@@ -158,7 +161,7 @@ def dask_workers(*, address: str | None = None, file: str | None = None) -> Iter
 
 def _check_workers(client: Any) -> None:
     """Check that the workers that are there would give the numbers of this process."""
-    for worker, about in client.scheduler_info(n_workers=-1)["workers"].items():
+    for worker, about in _workers(client).items():
         if about["nthreads"] > 1:
             msg = (
                 f"The Dask worker {worker} has {about['nthreads']} threads, which share one number of BLAS "
@@ -177,6 +180,13 @@ def _check_workers(client: Any) -> None:
                     "results could differ. Install the same version on both."
                 )
                 raise InvalidInput(msg)
+
+
+def _workers(client: Any) -> Mapping[str, Any]:
+    """Ask the scheduler for its workers; it may be gone by now."""
+    with contextlib.suppress(OSError):
+        return dict(client.scheduler_info(n_workers=-1).get("workers", {}))
+    return {}
 
 
 @contextlib.contextmanager
