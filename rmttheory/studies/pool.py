@@ -20,6 +20,9 @@ from threadpoolctl import threadpool_limits
 
 from rmttheory.arrays import RmtError
 
+PATIENCE = 5.0
+"""Seconds for which a process that was ended is waited for."""
+
 Result = TypeVar("Result")
 Task = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -115,8 +118,11 @@ def processes(workers: int, *, setting: Callable[[], object] | None = None) -> I
         yield pool
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        for child in set(multiprocessing.active_children()) - others:
+        children = set(multiprocessing.active_children()) - others
+        for child in children:
             child.terminate()
+        for child in children:
+            child.join(PATIENCE)  # or Python waits for it at its very end, where Ctrl-C is a traceback
         raise
     pool.shutdown()
 

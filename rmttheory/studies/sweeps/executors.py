@@ -154,7 +154,7 @@ def dask_workers(*, address: str | None = None, file: str | None = None) -> Iter
         why = str(error).strip().rstrip(".") or type(error).__name__
         msg = f"There is no Dask scheduler to be reached through {file or address}: {why}."
         raise InvalidInput(msg) from None
-    with _unheard("distributed.client"), contextlib.closing(client):
+    with _unheard("distributed.client"), _unheard("tornado.application"), contextlib.closing(client):
         _check_workers(client)
         yield _Dask(client)
 
@@ -170,6 +170,8 @@ def _check_workers(client: Any) -> None:
             raise InvalidInput(msg)
     ours = environment()
     for worker, theirs in client.run(environment, on_error="return").items():
+        if isinstance(theirs, OSError):  # it died since
+            continue
         if isinstance(theirs, Exception):
             msg = f"The Dask worker {worker} cannot compute cells: {theirs}. It needs the same rmttheory."
             raise InvalidInput(msg)
