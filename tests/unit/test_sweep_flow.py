@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from rmttheory.arrays import InvalidInput
 from rmttheory.studies.pool import WorkersLost
+from rmttheory.studies.records import environment
 from rmttheory.studies.sweeps import (
     Sweep,
     SweepWatcher,
@@ -22,7 +24,7 @@ from rmttheory.studies.sweeps import (
     run_sweep,
 )
 from rmttheory.studies.sweeps import cells as cell_module
-from rmttheory.studies.sweeps.executors import ClusterLost
+from rmttheory.studies.sweeps.executors import ClusterLost, check_workers
 from rmttheory.studies.sweeps.flow import ALONE, TOGETHER, Flow
 from rmttheory.studies.sweeps.store import Result, Store, read_results
 
@@ -128,6 +130,41 @@ def test_an_executor_of_others_is_not_replaced(tmp_path) -> None:
     assert isinstance(run.stopped, ClusterLost)
     assert "lost its workers" in run.troubles[0]
     assert "resume" in run.troubles[0]
+
+
+class Cluster:
+    """What a Dask client says of its workers."""
+
+    def __init__(self, threads: int, answer: Any) -> None:
+        self.threads, self.answer = threads, answer
+
+    def scheduler_info(self, n_workers: int) -> Any:
+        assert n_workers == -1  # or Dask names five
+        return {"workers": {"tcp://a": {"nthreads": self.threads}}}
+
+    def run(self, function: Any, on_error: str) -> Any:
+        assert (function, on_error) == (environment, "return")
+        return {"tcp://a": self.answer}
+
+
+@pytest.mark.parametrize(
+    ("threads", "answer", "sentence"),
+    [
+        (2, environment(), "tcp://a has 2 threads.* --nthreads 1"),
+        (1, {**environment(), "numpy": "1.0"}, "tcp://a has numpy 1.0 and this process"),
+        (1, ModuleNotFoundError("No module named 'rmttheory'"), "cannot compute cells: No module named"),
+    ],
+)
+def test_workers_that_would_compute_other_numbers_are_refused(
+    threads: int, answer: Any, sentence: str
+) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        check_workers(Cluster(threads, answer))
+
+
+def test_workers_that_compute_the_same_or_died_meanwhile_are_not_refused() -> None:
+    check_workers(Cluster(1, environment()))
+    check_workers(Cluster(1, OSError("Stream is closed")))
 
 
 class KillOnce(SweepWatcher):

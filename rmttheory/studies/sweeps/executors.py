@@ -20,7 +20,6 @@ from rmttheory.studies.sweeps.cells import compute_cells
 SAME = ("rmttheory", "numpy", "scipy")
 """What must be of one version wherever cells of one sweep are computed."""
 
-
 COUNTED = 2.0
 """Seconds for which the number of workers of a cluster is believed."""
 
@@ -155,12 +154,18 @@ def dask_workers(*, address: str | None = None, file: str | None = None) -> Iter
         msg = f"There is no Dask scheduler to be reached through {file or address}: {why}."
         raise InvalidInput(msg) from None
     with _unheard("distributed.client"), _unheard("tornado.application"), contextlib.closing(client):
-        _check_workers(client)
+        check_workers(client)
         yield _Dask(client)
 
 
-def _check_workers(client: Any) -> None:
-    """Check that the workers that are there would give the numbers of this process."""
+def check_workers(client: Any) -> None:
+    """Check that the workers of a Dask client would give the numbers of this process.
+
+    Raises
+    ------
+    InvalidInput
+        Naming one that would not.
+    """
     for worker, about in _workers(client).items():
         if about["nthreads"] > 1:
             msg = (
