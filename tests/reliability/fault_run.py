@@ -235,6 +235,7 @@ class Ground:
 
     def damage_records(self) -> bool:
         """Change some records; these alone may be missing afterwards."""
+        self.need_results()
         keys = self.random.sample(sorted(self.seen), min(len(self.seen), self.random.randint(1, 5)))
         change = self.random.choice(
             [
@@ -249,15 +250,13 @@ class Ground:
                 connection.execute(f"UPDATE results SET {change} WHERE key = ?", (key,))
         self.seen -= set(keys)
         self.destroyed += len(keys)
-        if keys:
-            self.open_and_audit()
-        return bool(keys)
+        self.open_and_audit()
+        return True
 
     def damage_file(self) -> bool:
         """Overwrite a page that holds records, or the head of the file; what was there may be missing."""
         path = self.run / NAME
-        if not self.seen:
-            return False
+        self.need_results()
         self.open_and_audit()  # one plain file, without a log
         data = bytearray(path.read_bytes())
         pages: dict[int, set[str]] = {}
@@ -271,6 +270,11 @@ class Ground:
         self.destroyed += len(gone)
         self.open_and_audit()
         return True
+
+    def need_results(self) -> None:
+        if not self.seen:
+            self.repeat_results()
+            self.audit()
 
     def open_and_audit(self) -> None:
         with only_writer(self.run), Store(self.run, self.positions):
@@ -377,6 +381,7 @@ def main(arguments: list[str] | None = None) -> int:
             kind = ground.random.choice(left)
             ground.counts[kind] += kinds[kind]()
             ground.audit()
+            print(f"\r{ground.counts.total()} faults", end="", file=sys.stderr, flush=True)
         ground.complete()
     finally:
         if ground.mounted:
