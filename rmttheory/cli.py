@@ -643,13 +643,16 @@ def status(run: str, as_json: bool) -> int:
 @app.command(short_help="Write the table of a sweep.")
 @click.argument("run", metavar="RUN")
 @click.option("--to", required=True, metavar="FILE", help="Ends with .csv, .parquet or .json.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON of what was written on stdout.")
 @click.option("--quiet", is_flag=True, help="Print nothing.")
-def export(run: str, to: str, quiet: bool) -> int:
+def export(run: str, to: str, as_json: bool, quiet: bool) -> int:
     """Write the finished cells of a sweep as a table, a row for each."""
     from rmttheory.studies.sweeps import export_run
 
     progress = export_run(run, to)
-    if not quiet:
+    if as_json:
+        click.echo(json.dumps(progress.to_dict() | {"file": to}, indent=1))
+    elif not quiet:
         click.echo(progress.sentence, err=True)
     return 0
 

@@ -27,6 +27,10 @@ COMMANDS = (
     "inspect",
     "prune",
     "certify",
+    "sweep",
+    "status",
+    "resume",
+    "export",
     "selftest",
 )
 

