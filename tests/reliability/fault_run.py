@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,11 @@ class Ground:
         self.run = self.disk / f"run{self.runs}"
         self.run.mkdir()
         (self.run / "spec.toml").write_text(SPEC)
+
+    @property
+    def wrong(self) -> int:
+        counts = (self.lost, self.twice, self.changed, self.different, self.tracebacks, self.unexpected)
+        return sum(counts)
 
     # processes
 
@@ -258,6 +263,8 @@ class Ground:
         path = self.run / NAME
         self.need_results()
         self.open_and_audit()  # one plain file, without a log
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("VACUUM")  # each record then stands in one page, and in no other from before
         data = bytearray(path.read_bytes())
         pages: dict[int, set[str]] = {}
         for key, document in self.rows(self.run):
@@ -374,27 +381,35 @@ def main(arguments: list[str] | None = None) -> int:
     if not ground.mounted:
         print("Mounting is not allowed here: a full disk is a limit on files, and no folder is closed.")
         del wanted["folder closed to writing"]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while left := [kind for kind in wanted for _ in range(wanted[kind] - ground.counts[kind])]:
             if len(ground.seen) == len(ground.cells):
                 ground.complete()
             kind = ground.random.choice(left)
+            before = ground.wrong
             ground.counts[kind] += kinds[kind]()
             ground.audit()
-            print(f"\r{ground.counts.total()} faults", end="", file=sys.stderr, flush=True)
+            if ground.wrong > before:
+                print(f"Something is wrong after: {kind}.", flush=True)
+            print(f"\r{ground.counts.total()} faults ", end="", file=sys.stderr, flush=True)
         ground.complete()
+    except KeyboardInterrupt:
+        print("\nStopped before there were enough; so far:")
     finally:
         if ground.mounted:
-            subprocess.run(["umount", ground.disk], check=True)
-        shutil.rmtree(home)
+            subprocess.run(["umount", "--lazy", ground.disk], check=True)
+        shutil.rmtree(home, ignore_errors=True)
+    return report(ground, wanted, time.monotonic() - start)
+
+
+def report(ground: Ground, wanted: Iterable[str], seconds: float) -> int:
+    """Print what happened and what was wrong; return how much was."""
     for kind in wanted:
         print(f"{kind + ':':<33}{ground.counts[kind]:>4}")
-    wrong = (
-        ground.lost + ground.twice + ground.changed + ground.different + ground.tracebacks + ground.unexpected
-    )
     print(
-        f"{ground.counts.total()} faults in {ground.runs - 1} runs of {len(ground.cells)} cells, "
-        f"{time.monotonic() - start:.0f} s\n"
+        f"{ground.counts.total()} faults in {ground.runs - 1} runs of {len(ground.cells)} cells: "
+        f"{seconds:.0f} s\n"
         f"finished cells lost: {ground.lost}\n"
         f"cells counted twice: {ground.twice}\n"
         f"cells with another result: {ground.changed}\n"
@@ -402,7 +417,15 @@ def main(arguments: list[str] | None = None) -> int:
         f"tracebacks, ends that are not documented: {ground.tracebacks}, {ground.unexpected}\n"
         f"records that a fault itself destroyed, all computed again: {ground.destroyed}"
     )
-    return wrong
+    wrong = (
+        ground.lost,
+        ground.twice,
+        ground.changed,
+        ground.different,
+        ground.tracebacks,
+        ground.unexpected,
+    )
+    return sum(wrong)
 
 
 if __name__ == "__main__":

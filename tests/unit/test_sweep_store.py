@@ -194,6 +194,22 @@ def test_a_damaged_file_gives_what_can_be_read_and_is_kept(tmp_path: Path, damag
     assert (tmp_path / f"{NAME}.damaged").read_bytes() == bytes(data)
 
 
+def test_of_a_file_with_a_damaged_page_everything_else_is_saved(tmp_path: Path) -> None:
+    many = {f"key {place}": place for place in range(60)}
+    with Store(tmp_path, many) as store:
+        store.add(
+            Result(key=f"key {i}", position=i, document={"value": f"{i} {'x' * 700}"}) for i in range(60)
+        )
+    path = tmp_path / NAME
+    data = bytearray(path.read_bytes())
+    pages = [data.index(f'"{i} xxx'.encode()) // 4096 for i in range(60)]
+    page = pages[30]
+    data[page * 4096 : (page + 1) * 4096] = os.urandom(4096)
+    path.write_bytes(data)
+    with Store(tmp_path, many) as store:
+        assert {one.position for one in store} == {i for i in range(60) if pages[i] != page}
+
+
 def test_a_damaged_file_is_no_traceback_to_readers(tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(b"no database" * 1000)
     with pytest.raises(InvalidInput, match=r"Cannot read .*`rmttheory resume .*` saves what can be saved"):

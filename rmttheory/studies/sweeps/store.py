@@ -260,15 +260,17 @@ def _schema(path: Path, connection: sqlite3.Connection) -> int:
     return schema
 
 
-def _rows(connection: sqlite3.Connection, order: str = "ASC") -> Iterator[tuple[int, Result | None]]:
+def _rows(connection: sqlite3.Connection) -> Iterator[tuple[int, Result | None]]:
     """Yield every row by its number, with None for one that is damaged."""
-    rows = connection.execute(f"SELECT rowid, * FROM results ORDER BY rowid {order}")
-    for row, key, position, document, checksum, *seconds in rows:
-        found = None
-        if checksum == digest(f"{key} {position} {document}"):
-            spent = next((value for value in seconds if isinstance(value, float)), 0.0)
-            found = Result(key=key, position=position, document=json.loads(document), seconds=spent)
-        yield row, found
+    return map(_checked, connection.execute("SELECT rowid, * FROM results"))
+
+
+def _checked(columns: tuple[Any, ...]) -> tuple[int, Result | None]:
+    row, key, position, document, checksum, *seconds = columns
+    if checksum != digest(f"{key} {position} {document}"):
+        return row, None
+    spent = next((value for value in seconds if isinstance(value, float)), 0.0)
+    return row, Result(key=key, position=position, document=json.loads(document), seconds=spent)
 
 
 def _insert(connection: sqlite3.Connection, results: Iterable[Result]) -> None:
@@ -291,10 +293,17 @@ def _sound(connection: sqlite3.Connection) -> bool:
 
 
 def _readable(connection: sqlite3.Connection) -> Iterator[Result]:
-    """Yield the whole results of a damaged file, from both ends up to where it cannot be read."""
-    for order in ("ASC", "DESC"):
+    """Yield the whole results of a damaged file, from both ends up to where it cannot be read.
+
+    One by one: who asks for several gets none of those read before the damage is met.
+    """
+    for beyond, order, row in ((">", "ASC", -1), ("<", "DESC", 2**63 - 1)):
+        one = f"SELECT rowid, * FROM results WHERE rowid {beyond} ? ORDER BY rowid {order} LIMIT 1"
         with contextlib.suppress(sqlite3.DatabaseError):
-            yield from (found for _, found in _rows(connection, order) if found)
+            while columns := connection.execute(one, (row,)).fetchone():
+                row, found = _checked(columns)
+                if found:
+                    yield found
 
 
 def _replace_damaged(path: Path, kept: Iterable[Result]) -> None:
