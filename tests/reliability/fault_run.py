@@ -310,7 +310,7 @@ class Ground:
         self.rows_grow(process)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGINT)
-        self.end(process, {0, 1, 130})
+        self.end(process, {0, 1, 130, -signal.SIGINT})
         return True
 
     def close_folder(self) -> bool:
