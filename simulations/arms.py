@@ -30,7 +30,7 @@ is cut. Intervals are over seeds, which draw initial weights and the order of sa
 hand.
 
 Run ``python simulations/arms.py [--preset quick|paper] [--jobs N] [--out DIR]``. ``quick`` takes over a
-minute of one core, ``paper`` less than two hours of them; cells are kept, so that it can be stopped at any
+minute of one core, ``paper`` two to three hours of them; cells are kept, so that it can be stopped at any
 time.
 """
 

@@ -29,11 +29,11 @@ from rmttheory.matrices import fit_edge
 from rmttheory.networks import Network, cut_network, decay, load_dataset, stored_parameters, train
 from rmttheory.networks.arms import Arm
 from rmttheory.studies import figures
-from rmttheory.studies.certified import stays
 from rmttheory.studies.comparisons import mean_interval
 from rmttheory.studies.experiments import Experiment, Row, Summary, grid, run_script
 from rmttheory.studies.style import LIGHT
 from rmttheory.studies.training_arms import FALL, L2, RATE, named_network
+from rmttheory.theorem.intervals import labels_that_stay
 from rmttheory.theorem.verdicts import plain
 
 SCALES = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0)
@@ -130,7 +130,7 @@ def judged(
     if prove:
         pairs = enumerate(zip(network.layers[:-1], cut.layers[:-1]))
         removed = {i: to_host(a.weight).astype(float) - to_host(b.weight) for i, (a, b) in pairs}
-        certain = stays(network, x[:PROVED], removed, 2.0**-24)
+        _, certain = labels_that_stay(network, x[:PROVED], removed, unit=2.0**-24)
         found["certified"] = float(np.mean(certain))
         found["wrongly certified"] = float(np.mean(certain & ~kept[:PROVED]))
     return found

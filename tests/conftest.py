@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 
 for _variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -29,6 +30,16 @@ def require():
             pytest.skip(f"{name} is not installed")
 
     return check
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):  # noqa: ARG001
+    """Let Ctrl-C stop the tests, whatever one of them did to it: the program is deaf when it leaves."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        return (yield)
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,8 +5,9 @@ from rmttheory.studies.certifying import certify
 from rmttheory.studies.curves import Curve
 from rmttheory.studies.edge import EdgeStudy, study_edge
 from rmttheory.studies.grid import Job, plan, plan_controls
-from rmttheory.studies.inspected import Advice, Inspection, LayerInspection, Skipped
+from rmttheory.studies.inspected import Advice, Inspection, LayerInspection
 from rmttheory.studies.inspecting import inspect, inspect_layer
+from rmttheory.studies.layer_tables import Skipped
 from rmttheory.studies.pruned import PrunedLayer, Pruning
 from rmttheory.studies.records import Replayed, Run, replay_file
 from rmttheory.studies.runner import Watcher, Work, run

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rmttheory.arrays import HostArray, InvalidInput, check_interval
 from rmttheory.networks import Network
 from rmttheory.studies import inspection_rows as words
-from rmttheory.studies.inspected import Skipped
+from rmttheory.studies.layer_tables import LayerSummary, Skipped
 from rmttheory.studies.style import number
-from rmttheory.theorem.intervals import margin_bounds, rounding_bounds
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from rmttheory.theorem.intervals import labels_that_stay
 
 SCHEMA = 1
 HEADINGS = (
@@ -131,7 +127,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Certificate:
+class Certificate(LayerSummary[CertifiedLayer]):
     """What removing the bulk of each layer does to the labels of samples.
 
     Attributes
@@ -146,6 +142,10 @@ class Certificate:
         Layers that are not cut, and why.
     """
 
+    done = "cut"
+    headings = HEADINGS
+    reading = READING
+
     source: str
     predicted: HostArray
     labels: HostArray | None
@@ -156,24 +156,6 @@ class Certificate:
     removed: Mapping[str, HostArray]
     places: Mapping[str, int]
     unit: float
-
-    def __getitem__(self, name: str) -> CertifiedLayer:
-        """Return the layer of that name.
-
-        Raises
-        ------
-        InvalidInput
-            If it was not cut; the message says why.
-        """
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        why = next((f": {one.reason}" for one in self.skipped if one.name == name), "")
-        msg = f"Layer {name!r} was not cut{why}."
-        raise InvalidInput(msg)
-
-    def __iter__(self) -> Iterator[CertifiedLayer]:
-        return iter(self.layers)
 
     @property
     def accuracy(self) -> float | None:
@@ -196,7 +178,9 @@ class Certificate:
             return np.ones(len(self.predicted), bool)
         assert self.tail is not None
         removed = {self.places[name]: self.removed[name] for name in names}
-        return stays(self.tail, self.inputs, removed, self.unit) & self._agrees
+        bounds, stay = labels_that_stay(self.tail, self.inputs, removed, unit=self.unit)
+        together: HostArray = stay & (bounds.labels == self.predicted)
+        return together
 
     def order(self, budget: float = 0.0) -> tuple[Step, ...]:
         """Cut layer after layer, each time the one that costs the fewest certified samples for what it saves.
@@ -232,14 +216,6 @@ class Certificate:
     def _step(self, chosen: tuple[str, ...], numbers: int, certified: HostArray) -> Step:
         right = None if self.labels is None else float(np.mean(certified & (self.predicted == self.labels)))
         return Step(layers=chosen, numbers=numbers, certified=float(np.mean(certified)), accuracy=right)
-
-    @property
-    def _agrees(self) -> HostArray:
-        """Whether the tail, in exact arithmetic, has the label of the model."""
-        assert self.tail is not None
-        logits = self.tail.logits(self.inputs)
-        same: HostArray = np.argmax(np.asarray(logits), axis=1) == self.predicted
-        return same
 
     @property
     def sentence(self) -> str:
@@ -279,42 +255,6 @@ class Certificate:
     def rows(self) -> list[words.Row]:
         """The table, in words."""
         return [_row(layer) for layer in self.layers]
-
-    @property
-    def below(self) -> list[str]:
-        """What stands below the table."""
-        return [READING, *(f"Not cut, {one.reason}: {one.name}." for one in self.skipped)]
-
-    def __rich__(self) -> RenderableType:
-        """Lay it out for a terminal."""
-        from rich.console import Group
-        from rich.text import Text
-
-        return Group(
-            words.rich_table(self.rows, HEADINGS),
-            *(Text(f"\n{line}" if line is READING else line, style="dim") for line in self.below),
-            Text(f"\n{self.sentence}", style="bold"),
-        )
-
-    def _repr_html_(self) -> str:
-        below = "".join(f"<p><small>{html.escape(line)}</small></p>" for line in self.below)
-        table = words.html_table(self.rows, headings=HEADINGS)
-        return f"<p><b>{html.escape(self.sentence)}</b></p>{table}{below}"
-
-
-def stays(network: Network, x: HostArray, removed: Mapping[int, HostArray], unit: float) -> HostArray:
-    """Return whose label provably stays, also as it is computed with operations of this relative error."""
-    found = margin_bounds(network, x, removed)
-    pruned = network
-    for index, R in removed.items():
-        W = np.asarray(network.layers[index].matrix, np.float64)
-        pruned = pruned.replace(index, (W - R).astype(network.layers[index].weight.dtype))
-    own = np.arange(len(x)), found.labels
-    certain = np.ones(len(x), bool)
-    for one in (network, pruned):
-        error = rounding_bounds(one, x, unit)
-        certain &= np.all(found.after > error + error[own][:, None], axis=1)
-    return certain
 
 
 def _row(layer: CertifiedLayer) -> words.Row:

@@ -11,15 +11,16 @@ import numpy as np
 from rmttheory.arrays import HOST, HostArray, InvalidInput, RmtError, check_interval, to_host
 from rmttheory.networks import Network, load_dataset
 from rmttheory.networks.files import read_npz
+from rmttheory.networks.layers import Dense
 from rmttheory.networks.weights._dtypes import decode, encode
-from rmttheory.studies.certified import Certificate, CertifiedLayer, stays
-from rmttheory.studies.inspected import Skipped
+from rmttheory.studies.certified import Certificate, CertifiedLayer
 from rmttheory.studies.inspecting import clause, no_layer
+from rmttheory.studies.layer_tables import Skipped
 from rmttheory.studies.pool import one_blas_thread
 from rmttheory.studies.runner import Watcher
 from rmttheory.studies.running import Tail, find_model
 from rmttheory.studies.weight_pruning import Judged, factors_of, judge, spend
-from rmttheory.theorem.intervals import margin_bounds
+from rmttheory.theorem.intervals import labels_that_stay
 
 _UNITS = {"float64": 2.0**-53, "float32": 2.0**-24}
 _CLOSE = 1e-3
@@ -92,6 +93,12 @@ def certify(
     with one_blas_thread():
         watcher.start(len(chosen))
         outputs = runnable.run(x, {})
+        if outputs.ndim != 2 or len(outputs) != len(x) or not np.isfinite(outputs).all():
+            msg = (
+                f"The model must give a finite number for each sample and class, not an array of shape "
+                f"{outputs.shape} for {len(x)} samples{'' if np.isfinite(outputs).all() else ' with NaN'}."
+            )
+            raise InvalidInput(msg)
         predicted = np.argmax(outputs, axis=1)
         tail = _checked(runnable.tail(x), outputs)
         unit = max(_UNITS.get(layer.tensor.dtype, 2.0**-24) for layer in chosen)
@@ -179,8 +186,8 @@ def _proved(
         reason = f"nothing is proved of {tail.before}, which comes behind it"
         return np.zeros(len(predicted), bool), None, None, reason
     index = tail.layers[name]
-    found = margin_bounds(tail.network, tail.inputs, {index: R})
-    certified = stays(tail.network, tail.inputs, {index: R}, unit) & (found.labels == predicted)
+    found, stay = labels_that_stay(tail.network, tail.inputs, {index: R}, unit=unit)
+    certified = stay & (found.labels == predicted)
     whole = tail.network.at(HOST)
     pruned = whole.replace(index, np.asarray(whole.layers[index].matrix) - R)
     rows = np.arange(len(predicted)), found.labels
@@ -193,6 +200,9 @@ def _checked(tail: Tail, outputs: HostArray) -> Tail:
     """Return the tail if it computes what the model does, or the softmax of that."""
     if tail.network is None:
         return tail
+    last = tail.network.layers[-1]
+    if not isinstance(last, Dense) or last.activation != "identity":
+        return Tail(network=None, inputs=tail.inputs, before="what its last layer does")
     logits = np.asarray(tail.network.logits(tail.inputs), np.float64)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     sizes = [logits, powers / powers.sum(axis=1, keepdims=True)]

@@ -26,6 +26,7 @@ import hashlib
 import itertools
 import json
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -253,6 +254,7 @@ def run_script(experiment: Experiment, arguments: Sequence[str] | None = None) -
                 say=None if options.quiet else lambda text: print(text, file=sys.stderr, flush=True),
             )
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to stop while Python leaves
         print(f"\nInterrupted: finished cells are kept in {out}; the same command goes on.", file=sys.stderr)
         sys.exit(130)
     except RmtError as error:

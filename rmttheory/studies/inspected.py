@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rmttheory.arrays import HostArray, InvalidInput, check_choice
+from rmttheory.arrays import HostArray, check_choice
 from rmttheory.matrices import EdgeEstimate
 from rmttheory.matrices.tails import TailFit
 from rmttheory.studies import inspection_rows as words
+from rmttheory.studies.layer_tables import LayerTable, Skipped
 from rmttheory.theorem.hypotheses import Checked, Reading
 from rmttheory.theorem.trained.remainders import Spread
 
@@ -143,16 +144,8 @@ class LayerInspection:
         return words.html_table([words.layer_row(self)])
 
 
-@dataclass(frozen=True, kw_only=True)
-class Skipped:
-    """What was not inspected, and why: the reason is a clause."""
-
-    name: str
-    reason: str
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Inspection:
+class Inspection(LayerTable[LayerInspection]):
     """What the matrices of a file, a module or a set of arrays show of signal and noise.
 
     Attributes
@@ -165,31 +158,12 @@ class Inspection:
         Tensors that are no matrices, and matrices with nothing to fit a bulk to.
     """
 
+    done = "inspected"
+
     source: str
     format: str
     layers: tuple[LayerInspection, ...]
     skipped: tuple[Skipped, ...]
-
-    def __getitem__(self, name: str) -> LayerInspection:
-        """Return the layer of that name.
-
-        Raises
-        ------
-        InvalidInput
-            If there is none; the message says why it was skipped, if it was.
-        """
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        why = next((f": {one.reason}" for one in self.skipped if one.name == name), "")
-        msg = f"No layer {name!r} was inspected{why}."
-        raise InvalidInput(msg)
-
-    def __iter__(self) -> Iterator[LayerInspection]:
-        return iter(self.layers)
-
-    def __len__(self) -> int:
-        return len(self.layers)
 
     def sorted(self, by: str) -> Inspection:
         """Return the same with its layers in another order.

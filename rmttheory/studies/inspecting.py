@@ -25,7 +25,8 @@ from rmttheory.matrices import EdgeStatus, entropy_rank, fit_tail, noise_exponen
 from rmttheory.matrices.krylov import is_array
 from rmttheory.networks.weights import Layer, Weights, open_weights
 from rmttheory.networks.weights.tensors import Tensor, by_name, tensor
-from rmttheory.studies.inspected import Advice, Inspection, LayerInspection, Skipped
+from rmttheory.studies.inspected import Advice, Inspection, LayerInspection
+from rmttheory.studies.layer_tables import Skipped
 from rmttheory.studies.pool import Task, compute, one_blas_thread
 from rmttheory.studies.runner import Watcher
 from rmttheory.theorem.trained.single import LEVEL, LoneMatrix, examine_matrix

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from rmttheory.arrays import InvalidInput
 from rmttheory.studies import inspection_rows as words
-from rmttheory.studies.inspected import Skipped
+from rmttheory.studies.layer_tables import LayerSummary, Skipped
 from rmttheory.studies.style import number
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 SCHEMA = 1
 HEADINGS = (
@@ -80,7 +74,7 @@ class PrunedLayer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pruning:
+class Pruning(LayerSummary[PrunedLayer]):
     """What became of the matrices of a model.
 
     Attributes
@@ -93,30 +87,16 @@ class Pruning:
         Matrices that cannot be judged; they stay as they are.
     """
 
+    done = "judged"
+    headings = HEADINGS
+    reading = READING
+
     source: str
     format: str
     method: str
     out: str | None
     layers: tuple[PrunedLayer, ...]
     skipped: tuple[Skipped, ...]
-
-    def __getitem__(self, name: str) -> PrunedLayer:
-        """Return the layer of that name.
-
-        Raises
-        ------
-        InvalidInput
-            If there is none.
-        """
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        why = next((f": {one.reason}" for one in self.skipped if one.name == name), "")
-        msg = f"No layer {name!r} was judged{why}."
-        raise InvalidInput(msg)
-
-    def __iter__(self) -> Iterator[PrunedLayer]:
-        return iter(self.layers)
 
     @property
     def parameters(self) -> int:
@@ -169,27 +149,6 @@ class Pruning:
     def rows(self) -> list[words.Row]:
         """The table, in words."""
         return [_row(layer) for layer in self.layers]
-
-    @property
-    def below(self) -> list[str]:
-        """What stands below the table."""
-        return [READING, *(f"Left as it is, {one.reason}: {one.name}." for one in self.skipped)]
-
-    def __rich__(self) -> RenderableType:
-        """Lay it out for a terminal."""
-        from rich.console import Group
-        from rich.text import Text
-
-        return Group(
-            words.rich_table(self.rows, HEADINGS),
-            *(Text(f"\n{line}" if line is READING else line, style="dim") for line in self.below),
-            Text(f"\n{self.sentence}", style="bold"),
-        )
-
-    def _repr_html_(self) -> str:
-        below = "".join(f"<p><small>{html.escape(line)}</small></p>" for line in self.below)
-        table = words.html_table(self.rows, headings=HEADINGS)
-        return f"<p><b>{html.escape(self.sentence)}</b></p>{table}{below}"
 
 
 def _row(layer: PrunedLayer) -> words.Row:

@@ -18,8 +18,9 @@ from rmttheory.networks.weights import Layer, Weights
 from rmttheory.networks.weights._dtypes import decode, encode
 from rmttheory.networks.weights._storage import Inflated, Region
 from rmttheory.networks.weights.factored import can_be_factored, write_factored
-from rmttheory.studies.inspected import Advice, Skipped
+from rmttheory.studies.inspected import Advice
 from rmttheory.studies.inspecting import advise, clause, find_weights, no_layer
+from rmttheory.studies.layer_tables import Skipped
 from rmttheory.studies.pool import one_blas_thread
 from rmttheory.studies.pruned import PrunedLayer, Pruning
 from rmttheory.studies.runner import Watcher
@@ -119,11 +120,12 @@ def prune(
                     seen.append(judge(layer, method))
                 except (RmtError, np.linalg.LinAlgError) as error:
                     skipped.append(Skipped(name=layer.name, reason=clause(error)))
-                    seen.append(Judged.whole(layer, ""))
+                    seen.append(Judged.whole(layer, "it cannot be judged"))
             watcher.step()
         if budget is not None:
             spend(seen, budget)
-        results = {one.layer.name: _untouched(one) for one in seen if one.reason}
+        unjudged = {one.name for one in skipped}
+        results = {one.layer.name: _untouched(one) for one in seen if one.layer.name not in unjudged}
         pruned = {one.layer.name: one for one in seen if one.size is not None}
         watcher.start(len(pruned))
 
@@ -141,7 +143,7 @@ def prune(
             return new
 
         if target and factor:
-            write_factored(weights, target, {name: one.rank for name, one in pruned.items()}, factors)
+            write_factored(weights, target, {name: one.kept for name, one in pruned.items()}, factors)
         elif target:
             weights.write(target, ((layer, whole(layer)) for layer in chosen if layer.name in pruned))
         else:
@@ -180,8 +182,8 @@ class Judged:
         return cls(layer, Curve(full, np.zeros(1)), np.zeros(0, int), None, reason)
 
     @property
-    def rank(self) -> int:
-        """The size, where it is a rank."""
+    def kept(self) -> int:
+        """The size that was chosen, where one was."""
         assert self.size is not None
         return self.size
 
@@ -226,7 +228,7 @@ def factors_of(matrix: HostArray, one: Judged, method: str) -> tuple[HostArray, 
     """Return what is kept as a product, outputs by rank and rank by inputs, with the values shared evenly."""
     W = matrix.astype(np.float64)
     found = Decomposition(W)
-    chosen = np.arange(one.rank)
+    chosen = np.arange(one.kept)
     left, right = found.triplets(chosen)
     values = found.values[chosen]
     kept = shrink(values, W.shape[1] / W.shape[0], one.g) if method == "shrink" else values
@@ -235,7 +237,7 @@ def factors_of(matrix: HostArray, one: Judged, method: str) -> tuple[HostArray, 
 
 
 def _masked(matrix: HostArray, one: Judged) -> HostArray:
-    kept: HostArray = keep_largest(matrix, one.rank / matrix.size).kept
+    kept: HostArray = keep_largest(matrix, one.kept / matrix.size).kept
     return kept
 
 
@@ -256,8 +258,8 @@ def _result(one: Judged, new: HostArray, stored: Literal["whole", "factors", "ze
         name=layer.name,
         kind=layer.kind,
         shape=layer.shape,
-        rank=None if stored == "zeros" else one.rank,
-        numbers=one.rank if stored == "zeros" else one.rank * sum(layer.shape),
+        rank=None if stored == "zeros" else one.kept,
+        numbers=one.kept if stored == "zeros" else one.kept * sum(layer.shape),
         energy=float((np.linalg.norm(kept) / norm) ** 2),
         change=float(np.linalg.norm(kept - old) / norm),
         stored=stored,

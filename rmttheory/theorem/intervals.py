@@ -113,6 +113,41 @@ def margin_bounds(network: Network, x: HostArray, removed: Mapping[int, HostArra
     return _margins(network, x, change, removed.get(len(network.layers) - 1))
 
 
+def labels_that_stay(
+    network: Network, x: HostArray, removed: Mapping[int, HostArray], *, unit: float
+) -> tuple[MarginBounds, HostArray]:
+    """Bound what is left of the margins, and say whose label provably stays, also as it is computed.
+
+    Parameters
+    ----------
+    network, x, removed
+        As for `margin_bounds`.
+    unit : float
+        As for `rounding_bounds`.
+
+    Returns
+    -------
+    MarginBounds
+    ndarray of bool, shape (samples,)
+
+    Raises
+    ------
+    InvalidInput
+        As for `margin_bounds`.
+    """
+    bounds = margin_bounds(network, x, removed)
+    pruned = network
+    for index, R in removed.items():
+        W = network.layers[index].matrix
+        pruned = pruned.replace(index, np.asarray(np.asarray(W, np.float64) - R, W.dtype))  # type: ignore[union-attr]
+    own = np.arange(len(x)), bounds.labels
+    stay = np.ones(len(x), bool)
+    for one in (network, pruned):
+        error = rounding_bounds(one, x, unit)
+        stay &= np.all(bounds.after > error + error[own][:, None], axis=1)
+    return bounds, stay
+
+
 def rounding_bounds(network: Network, x: HostArray, unit: float) -> HostArray:
     """Bound the rounding of computed logits, in whatever order sums are taken.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -99,8 +100,8 @@ def test_a_refuted_cell_ends_with_status_one(run, tmp_path):
     assert (status, json.loads(out)["counts"]) == (1, {"refuted": 1})
 
 
-@pytest.mark.parametrize("times", [1, 2])
-def test_ctrl_c_keeps_what_is_finished_and_resume_completes_it(run, tmp_path, times):
+@pytest.mark.parametrize(("times", "wait"), [(1, 0.0), (2, 0.0), (2, 0.1), (2, 0.3), (2, 0.6)])
+def test_ctrl_c_keeps_what_is_finished_and_resume_completes_it(run, tmp_path, times, wait):
     path = tmp_path / "slow.toml"
     path.write_text(SLOW)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # children of a shell's background ignore it
@@ -114,12 +115,13 @@ def test_ctrl_c_keeps_what_is_finished_and_resume_completes_it(run, tmp_path, ti
         if (folder / "spec.toml").exists():
             done = json.loads(run("status", folder, "--json")[1])["done"]
     for _ in range(times):
-        os.killpg(process.pid, signal.SIGINT)
-        time.sleep(0.3)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        time.sleep(wait)
     _, err = process.communicate(timeout=30)
-    assert process.returncode == 130, err
+    assert process.returncode == 130, err  # also where the second comes while Python leaves
     assert "finished cells are kept" in err
-    assert ("Cells that run come to their end first" in err) or times == 2
+    assert times == 2 or "Cells that run come to their end first" in err
     assert "Traceback" not in err
     kept = json.loads(run("status", folder, "--json")[1])["done"]
     assert done <= kept < 40

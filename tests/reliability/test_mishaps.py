@@ -11,6 +11,7 @@ import sys
 import time
 
 import pytest
+from separate import children
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
 
@@ -33,20 +34,6 @@ def wait_for(condition, *, seconds=60.0):
             return found
         time.sleep(0.05)
     pytest.fail("It did not happen in time.")
-
-
-def children(pid):
-    """Return the processes that ``pid`` started and that compute: not the tracker of shared resources."""
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat") as stat, open(f"/proc/{name}/cmdline") as line:
-                parent, command = int(stat.read().rpartition(")")[2].split()[1]), line.read()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if parent == pid and "spawn_main" in command:
-            found.append(int(name))
-    return found
 
 
 def alive(pid):

@@ -1,6 +1,7 @@
 """Certificates with data: every certified label stays when the pruned model is run by its own program."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from rmttheory.arrays import InvalidInput, Stream
 from rmttheory.networks import Network, convolutional_network, initial_network
 from rmttheory.networks.layers import Dense
 from rmttheory.studies.certifying import find_samples
+from rmttheory.studies.running import find_model
 
 
 def planted(n, m, seed, noise=0.05):
@@ -206,6 +208,64 @@ def test_a_label_that_the_model_gives_another_way_is_not_certified(monkeypatch):
     found = rt.certify(net, small)
     assert found.predicted[0] != plain[0].argmax()
     assert all(layer.reason == "" and not layer.certified[0] for layer in found)
+
+
+def test_a_module_is_left_as_it_was():
+    torch = pytest.importorskip("torch")
+    net, _ = module(torch, convolutional=False)
+    before = [p.detach().clone() for p in net.parameters()]
+    model = find_model(net)
+    first = model.run(X, {})
+    model.run(X, {"0.weight": np.zeros((60, 40), np.float32)})
+    with pytest.raises(InvalidInput, match=r"Linear cannot be run|Sequential cannot be run"):
+        model.run(X[:, :3], {"0.weight": np.zeros((60, 40), np.float32)})
+    assert np.array_equal(model.run(X, {}), first)
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters()))
+
+
+def test_what_gives_no_logits_is_refused():
+    torch = pytest.importorskip("torch")
+
+    class Pair(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = torch.nn.Linear(40, 60)
+
+        def forward(self, x):
+            return self.fc(x), x
+
+    with pytest.raises(InvalidInput, match="returns a tuple, where one tensor of logits is needed"):
+        rt.certify(Pair(), X)
+    deep = torch.nn.Sequential(torch.nn.Linear(40, 60))
+    with pytest.raises(InvalidInput, match=r"not an array of shape \(150, 2, 60\)"):
+        rt.certify(deep, np.stack([X, X], axis=1))
+    net = dense_network()
+    with pytest.raises(InvalidInput, match="with NaN"):
+        rt.certify(torch.nn.Sequential(deep[0], torch.nn.Threshold(0.0, float("nan"))), X)
+    ends = Network((*net.layers[:2], replace(net.layers[2], activation="relu")))
+    assert {layer.reason for layer in rt.certify(ends, X)} == {
+        "nothing is proved of what its last layer does, which comes behind it"
+    }
+
+
+def test_an_onnx_layer_that_acts_at_several_places_is_open(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    node = onnx.helper.make_node
+    nodes = [
+        node("Unsqueeze", ["x", "axis"], ["p"]),
+        node("Concat", ["p", "p"], ["t"], axis=1),
+        node("MatMul", ["t", "w1"], ["a"]),
+        node("ReduceMean", ["a"], ["y"], axes=[1], keepdims=0),
+    ]
+    constants = {"w1": np.ascontiguousarray(planted(60, 40, 1).T), "axis": np.array([1])}
+    onnx.save(graph(onnx, nodes, constants, 60), tmp_path / "m.onnx")
+    (layer,) = rt.certify(tmp_path / "m.onnx", X)
+    assert "nothing is proved of ReduceMean" in layer.reason
+    nodes[-1:] = [node("Identity", ["a"], ["y"])]
+    onnx.save(graph(onnx, nodes, constants, 60), tmp_path / "n.onnx")
+    with pytest.raises(InvalidInput, match=r"not an array of shape \(150, 2, 60\)"):
+        rt.certify(tmp_path / "n.onnx", X)
 
 
 def test_several_layers_together_and_in_order():

@@ -161,7 +161,7 @@ def run_sweep(
     where, watcher = where or Where(), watcher or SweepWatcher()
     folder = Folder(out)
     positions = {cell.key: place for place, cell in enumerate(sweep.cells)}
-    with only_writer(folder.path), Store(folder.path, positions) as store:
+    with _listening() as interrupts, only_writer(folder.path), Store(folder.path, positions) as store:
         folder.write(SPEC, sweep.text)
         for sentence in (*store.notes, *_other_environment(store)):
             watcher.note(sentence)
@@ -169,7 +169,7 @@ def run_sweep(
             store.forget([result.key for result in store if result.failed])
         tally = Tally(sweep, store, watcher)
         costs = _plan(sweep, tally.missing, where, watcher)
-        stopped = _compute(sweep, costs, where, tally) if costs else None
+        stopped = _compute(sweep, costs, where, tally, interrupts) if costs else None
     return SweepRun(folder=folder.path, progress=tally.progress, stopped=stopped)
 
 
@@ -253,34 +253,43 @@ def _plan(sweep: Sweep, missing: set[int], where: Where | Workers, watcher: Swee
 
 
 def _compute(
-    sweep: Sweep, costs: dict[int, Cost], where: Where | Workers, tally: Tally
+    sweep: Sweep, costs: dict[int, Cost], where: Where | Workers, tally: Tally, interrupts: _Interrupts
 ) -> BaseException | None:
     """Return what ended it early, if anything did."""
     held = where.open() if isinstance(where, Where) else contextlib.nullcontext(where)
     try:
-        with held as workers, _interrupts() as stopping:
+        with held as workers:
             flow = Flow(workers, sweep.cells, {place: cost.seconds for place, cost in costs.items()})
-            tally.run(flow, stopping)
-            return KeyboardInterrupt() if stopping() else None
+            tally.run(flow, lambda: interrupts.count > 0)
+            interrupts.borne = 2
     except (KeyboardInterrupt, NotWritten, ClusterLost, WorkersLost) as error:
         return error
+    return KeyboardInterrupt() if interrupts.count else None
+
+
+class _Interrupts:
+    """Ctrl-C and SIGTERM: the first is counted, the second raised; when cells are computed, only the third.
+
+    For whoever presses twice is not to hit what comes after the cells, which takes a moment.
+    """
+
+    count, borne = 0, 1
+
+    def __call__(self, *_: object) -> None:
+        self.count += 1
+        if self.count > self.borne:
+            raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Tell whether Ctrl-C or SIGTERM came; the second is raised. Only the main thread can listen."""
-    asked = threading.Event()
-
-    def ask(*_: object) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
+def _listening() -> Iterator[_Interrupts]:
+    """Hear interrupts; only the main thread can."""
+    interrupts = _Interrupts()
     main = threading.current_thread() is threading.main_thread()
     numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
-    before = {number: signal.signal(number, ask) for number in numbers}
+    before = {number: signal.signal(number, interrupts) for number in numbers}
     try:
-        yield asked.is_set
+        yield interrupts
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
