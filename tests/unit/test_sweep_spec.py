@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 
 import pytest
 
 from rmttheory.arrays import InvalidInput
-from rmttheory.studies.sweeps import parse_memory, parse_sweep, read_sweep
+from rmttheory.studies.sweeps import (
+    export_run,
+    parse_memory,
+    parse_sweep,
+    read_progress,
+    read_sweep,
+    resume_sweep,
+    run_sweep,
+)
 from rmttheory.studies.sweeps.costs import BASE, Cost, _Curve, amount, check_memory, duration, estimate
 from rmttheory.theorem.claims import find_claim
 from rmttheory.theorem.judging import plan_trials
@@ -167,3 +176,117 @@ def test_what_is_no_amount_of_memory(text: str) -> None:
 def test_amounts_in_words() -> None:
     assert (amount(300 * 2**20), amount(1.5 * 2**30)) == ("300 MiB", "1.5 GiB")
     assert [duration(s) for s in (3, 150, 7300, 2e5, 3e6)] == ["3 s", "2.5 min", "2.0 h", "2.3 d", "35 d"]
+
+
+SCRIPT = """
+from __future__ import annotations
+from dataclasses import dataclass
+from pathlib import Path
+from rmttheory.studies.experiments import Experiment, Summary, grid
+
+Path(TRACE).write_text("carried out")
+
+@dataclass
+class Found:
+    square: float
+    powers: list[int]
+
+def trial(cell, place):
+    if cell["n"] == 13:
+        raise ValueError("unlucky")
+    return Found(square=cell["n"] ** 2 + cell["seed"], powers=cell["powers"])
+
+EXPERIMENT = Experiment(
+    name="squares", title="Squares", presets={"quick": grid(n=[1, 2], powers=[[1, 2]], seed=[0])},
+    trial=trial, summarise=lambda cells, results: Summary(verdict=""), draw=None,
+)
+"""
+SQUARES = """
+[[grid]]
+experiment = "lib/squares.py"
+n = [3, 13]
+powers = [[1, 2], [3]]
+seeds = 2
+[[grid]]
+claim = "row_event_exact"
+n = 32
+trials = 20
+"""
+
+
+@pytest.fixture
+def squares(tmp_path):
+    """A file of grids, its script, and the file that the script leaves when it is carried out."""
+    (tmp_path / "lib").mkdir()
+    spec, script, trace = tmp_path / "grid.toml", tmp_path / "lib" / "squares.py", tmp_path / "trace"
+    spec.write_text(SQUARES)
+    script.write_text(SCRIPT.replace("TRACE", repr(str(trace))))
+    return spec, script, trace
+
+
+def test_cells_of_an_experiment_are_every_combination(squares) -> None:
+    spec, script, trace = squares
+    sweep = read_sweep(spec)
+    cells = sweep.cells[:-1]
+    assert [(cell.parameters["n"], cell.parameters["powers"], cell.seed) for cell in cells] == [
+        (n, powers, seed) for n in (3, 13) for powers in ([1, 2], [3]) for seed in (0, 1)
+    ]
+    assert {cell.trials for cell in cells} == {1}
+    assert sweep.cells[-1].alpha == 1e-6  # the level belongs to cells that are judged
+    assert len({cell.key for cell in sweep.cells}) == 9
+    script.write_text(script.read_text() + "# changed\n")
+    again = read_sweep(spec).cells
+    assert not {cell.key for cell in again[:-1]} & {cell.key for cell in cells}
+    assert again[-1].key == sweep.cells[-1].key
+    assert not trace.exists()
+
+
+def test_a_run_of_an_experiment_holds_its_script_and_results(squares, tmp_path) -> None:
+    spec, script, trace = squares
+    run = run_sweep(read_sweep(spec), tmp_path / "run")
+    assert run.progress.counts == {"computed": 4, "failed": 4, "consistent": 1}
+    assert run.status == 2
+    assert trace.read_text() == "carried out"
+    trace.unlink()
+    script.unlink()
+    assert read_progress(tmp_path / "run").done == 9
+    export_run(tmp_path / "run", tmp_path / "table.json")
+    assert not trace.exists()
+    rows = json.loads((tmp_path / "table.json").read_text())["rows"]
+    assert [row["result"] for row in rows[:4]] == [
+        {"square": 9 + seed, "powers": powers} for powers in ([1, 2], [3]) for seed in (0, 1)
+    ]
+    assert {row["failed"] for row in rows[4:8]} == {"ValueError: unlucky"}
+    assert rows[0]["experiment"] == "squares.py"
+    again = resume_sweep(tmp_path / "run", retry_failed=True)
+    assert again.progress.counts == run.progress.counts
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("seeds = 2", "seeds = 2\ntrials = 5"), "in grid 1, `trials` are for claims"),
+        (("seeds = 2", 'claim = "mp_bulk"'), "in grid 1, `claim` must name a claim or several, or"),
+        (("squares.py", "circles.py"), "circles.py: no such file"),
+        (("n = [3, 13]", "n = 1979-05-27"), "in grid 1, `n` must be numbers, text"),
+        (("n = [3, 13]", "n = [nan]"), "in grid 1, `n` must be numbers, text"),
+        (("n = [3, 13]", "m = [3, 13]"), "Cells of squares.py have n, powers: m is unknown, n is missing."),
+        (("squares.py", "bare.py"), "bare.py states no EXPERIMENT"),
+        (("squares.py", "wrong.py"), "Cannot carry out wrong.py: SyntaxError"),
+        (("squares.py", "leaves.py"), "Cannot carry out leaves.py: SystemExit"),
+        (
+            ('"lib/squares.py"', '["lib/squares.py", "squares.py"]'),
+            "Two different scripts are called squares.py",
+        ),
+    ],
+)
+def test_bad_grids_of_experiments_are_one_sentence(squares, change, sentence) -> None:
+    spec, script, _ = squares
+    for name, text in (("bare", ""), ("wrong", "def"), ("leaves", "raise SystemExit(3)")):
+        script.with_name(f"{name}.py").write_text(text)
+    (spec.parent / "squares.py").write_text("")
+    spec.write_text(SQUARES.replace(*change))
+    with pytest.raises(InvalidInput, match=re.escape(sentence)) as found:
+        run_sweep(read_sweep(spec), spec.parent / "run")
+    assert "\n" not in str(found.value)
+    assert not (spec.parent / "run" / "cells.sqlite").exists()

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from rmttheory.arrays import InvalidInput
 from rmttheory.studies.records import NotWritten
 from rmttheory.studies.sweeps import store as stores
-from rmttheory.studies.sweeps.spec import canonical, digest
+from rmttheory.studies.sweeps.keys import canonical, digest
 from rmttheory.studies.sweeps.store import NAME, Result, Store, on_network, only_writer, read_results
 
 CELLS = 12

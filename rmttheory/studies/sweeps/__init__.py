@@ -5,9 +5,11 @@ from rmttheory.studies.sweeps.driving import SweepRun, SweepWatcher, Where, resu
 from rmttheory.studies.sweeps.executors import Workers, dask_workers, local_workers
 from rmttheory.studies.sweeps.exporting import export_run, read_progress
 from rmttheory.studies.sweeps.progress import Progress
-from rmttheory.studies.sweeps.spec import Sweep, SweepCell, parse_sweep, read_sweep
+from rmttheory.studies.sweeps.spec import ClaimCell, ExperimentCell, Sweep, SweepCell, parse_sweep, read_sweep
 
 __all__ = [
+    "ClaimCell",
+    "ExperimentCell",
     "Progress",
     "Sweep",
     "SweepCell",

@@ -7,13 +7,15 @@ import math
 import re
 import time
 import tracemalloc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rmttheory.arrays import InvalidInput
+from rmttheory.arrays import HOST, InvalidInput
 from rmttheory.studies.pool import one_blas_thread
-from rmttheory.studies.sweeps.spec import SweepCell, canonical
+from rmttheory.studies.sweeps.keys import canonical
+from rmttheory.studies.sweeps.scripts import Script
+from rmttheory.studies.sweeps.spec import ClaimCell, SweepCell
 from rmttheory.theorem.claims import Cell, Claim, find_claim
 from rmttheory.theorem.judging import run_trials
 
@@ -48,15 +50,22 @@ def estimate(cells: Sequence[SweepCell]) -> list[Cost]:
 
     For each claim with equal parameters but the width, trials at growing widths are timed and their memory is
     traced, until one takes `ENOUGH` seconds; wider ones follow the power of the width that the last two show.
+    Cells of an experiment are taken to cost what the first of its quick ones does.
     """
     deadline = time.monotonic() + PATIENCE
-    groups: dict[tuple[str, str], list[SweepCell]] = {}
-    for cell in cells:
-        rest = canonical({name: value for name, value in cell.parameters.items() if name != "n"})
-        groups.setdefault((cell.claim, rest), []).append(cell)
+    groups: dict[tuple[str, str], list[ClaimCell]] = {}
+    scripts: dict[Script, Cost] = {}
     costs: dict[str, Cost] = {}
     curves: dict[str, _Curve] = {}
     with one_blas_thread():
+        for cell in cells:
+            if isinstance(cell, ClaimCell):
+                rest = canonical({name: value for name, value in cell.parameters.items() if name != "n"})
+                groups.setdefault((cell.claim, rest), []).append(cell)
+                continue
+            if cell.script not in scripts:
+                scripts[cell.script] = _tried_script(cell.script)
+            costs[cell.key] = scripts[cell.script]
         for (name, _), group in groups.items():
             if name not in curves or time.monotonic() < deadline:
                 curves[name] = _Curve.of(find_claim(name), group)
@@ -99,7 +108,7 @@ def check_memory(cells: Sequence[SweepCell], costs: Sequence[Cost], limit: float
         values = ", ".join(f"{name}={value}" for name, value in cells[place].parameters.items())
         msg = (
             f"{len(over):,} of {len(cells):,} cells take more memory than the {amount(limit)} of a worker; "
-            f"{cells[place].claim} ({values}) about {amount(most)}. Raise --memory, lower --jobs, or leave "
+            f"{cells[place].name} ({values}) about {amount(most)}. Raise --memory, lower --jobs, or leave "
             "them out."
         )
         raise InvalidInput(msg)
@@ -125,7 +134,7 @@ class _Curve:
     points: tuple[tuple[float, float, float], ...]
 
     @classmethod
-    def of(cls, claim: Claim, group: Sequence[SweepCell]) -> _Curve:
+    def of(cls, claim: Claim, group: Sequence[ClaimCell]) -> _Curve:
         points = []
         if claim.residuals is None:
             widths = [width for cell in group for width in _widths(cell)]
@@ -138,7 +147,7 @@ class _Curve:
                     break
         return cls(points=tuple(points))
 
-    def cost(self, cell: SweepCell) -> Cost:
+    def cost(self, cell: ClaimCell) -> Cost:
         if not self.points:
             return Cost(seconds=PROOF[0], memory=BASE + PROOF[1])
         widths = _widths(cell)
@@ -155,7 +164,7 @@ class _Curve:
         return float(high[column] * (width / high[0]) ** min(max(power, 0.0), steepest))
 
 
-def _widths(cell: SweepCell) -> tuple[float, ...]:
+def _widths(cell: ClaimCell) -> tuple[float, ...]:
     widths = cell.parameters.get("n", 1)
     return widths if isinstance(widths, tuple) else (widths,)
 
@@ -169,16 +178,33 @@ def _growing(most: float) -> Iterator[int]:
 def _tried(claim: Claim, parameters: Cell, width: int) -> tuple[float, float]:
     """Return the seconds of a trial at one width, and the bytes that it takes at its peak."""
     cell: dict[str, Any] = {**parameters, **({"n": width} if "n" in parameters else {})}
+    return _measured(lambda: run_trials(claim, cell, seed=0, start=0, stop=1))
+
+
+def _tried_script(script: Script) -> Cost:
+    """Return what the first of the quick cells costs; a large one when it is computed corrects it."""
+    experiment = script.experiment
+    cell = next(iter(experiment.presets["quick"]))
+    try:
+        seconds, memory = _measured(lambda: experiment.trial(cell, HOST))
+    except Exception as error:
+        msg = f"{script.name} cannot compute the first of its quick cells: {type(error).__name__}: {error}."
+        raise InvalidInput(msg) from None
+    return Cost(seconds=seconds, memory=BASE + memory)
+
+
+def _measured(compute: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds that it takes, and the bytes at its peak."""
     seconds = math.inf
     for _ in range(2):  # the first also fills caches and compiles
         start = time.perf_counter()
-        run_trials(claim, cell, seed=0, start=0, stop=1)
+        compute()
         seconds = min(seconds, time.perf_counter() - start)
         if seconds > 10 * ENOUGH:
             break
     tracemalloc.start()
     try:
-        run_trials(claim, cell, seed=0, start=0, stop=1)
+        compute()
         return seconds, float(max(tracemalloc.get_traced_memory()[1], 1))
     finally:
         tracemalloc.stop()

@@ -23,7 +23,7 @@ from rmttheory.studies.sweeps.progress import Progress, count
 from rmttheory.studies.sweeps.spec import Sweep, read_sweep
 from rmttheory.studies.sweeps.store import Result, Store, only_writer
 
-SPEC = "spec.toml"
+SPEC, SCRIPTS = "spec.toml", "scripts"
 """Copy of the file of grids in the folder of a run."""
 
 
@@ -161,8 +161,13 @@ def run_sweep(
     where, watcher = where or Where(), watcher or SweepWatcher()
     folder = Folder(out)
     positions = {cell.key: place for place, cell in enumerate(sweep.cells)}
+    for script in sweep.scripts:
+        for names in {frozenset(cell.parameters) for cell in sweep.cells if cell.name == script.name}:
+            script.check(names)
     with _listening() as interrupts, only_writer(folder.path), Store(folder.path, positions) as store:
         folder.write(SPEC, sweep.text)
+        for script in sweep.scripts:
+            folder.write(f"{SCRIPTS}/{script.name}", script.text)
         for sentence in (*store.notes, *_other_environment(store)):
             watcher.note(sentence)
         if retry_failed:
@@ -181,11 +186,22 @@ def resume_sweep(
     watcher: SweepWatcher | None = None,
 ) -> SweepRun:
     """Go on with the run in a folder; arguments, result and errors are those of `run_sweep`."""
-    if not (Path(folder) / SPEC).is_file():
-        msg = f"There is no run in {folder}: it has no {SPEC}."
+    return run_sweep(sweep_of(folder), folder, where=where, retry_failed=retry_failed, watcher=watcher)
+
+
+def sweep_of(folder: str | Path) -> Sweep:
+    """Read the sweep of the run in a folder, where its scripts are kept; none is carried out.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no run, or its files cannot be read.
+    """
+    path = Path(folder).expanduser()
+    if not (path / SPEC).is_file():
+        msg = f"There is no run in {path}: it has no {SPEC}."
         raise InvalidInput(msg)
-    sweep = read_sweep(Path(folder) / SPEC)
-    return run_sweep(sweep, folder, where=where, retry_failed=retry_failed, watcher=watcher)
+    return read_sweep(path / SPEC, scripts=path / SCRIPTS)
 
 
 class Tally:
@@ -259,6 +275,7 @@ def _compute(
     held = where.open() if isinstance(where, Where) else contextlib.nullcontext(where)
     try:
         with held as workers:
+            interrupts.borne = 1
             flow = Flow(workers, sweep.cells, {place: cost.seconds for place, cost in costs.items()})
             tally.run(flow, lambda: interrupts.count > 0)
             interrupts.borne = 2
@@ -268,12 +285,12 @@ def _compute(
 
 
 class _Interrupts:
-    """Ctrl-C and SIGTERM: the first is counted, the second raised; when cells are computed, only the third.
+    """Ctrl-C and SIGTERM: raised, but for the first while cells are computed, and two afterwards.
 
     For whoever presses twice is not to hit what comes after the cells, which takes a moment.
     """
 
-    count, borne = 0, 1
+    count, borne = 0, 0
 
     def __call__(self, *_: object) -> None:
         self.count += 1

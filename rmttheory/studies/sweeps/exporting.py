@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import rmttheory
-from rmttheory.arrays import InvalidInput, Unavailable
+from rmttheory.arrays import Unavailable
 from rmttheory.studies.records import Folder, check_target
-from rmttheory.studies.sweeps.driving import SPEC
+from rmttheory.studies.sweeps.driving import sweep_of
 from rmttheory.studies.sweeps.progress import Progress, count
-from rmttheory.studies.sweeps.spec import read_sweep
 from rmttheory.studies.sweeps.store import read_results
 from rmttheory.theorem.verdicts import Verdict
 
@@ -64,15 +63,11 @@ def export_run(folder: str | Path, to: str | Path) -> Progress:
 
 
 def _read(folder: str | Path) -> tuple[Progress, list[Mapping[str, Any]]]:
-    path = Path(folder).expanduser()
-    if not (path / SPEC).is_file():
-        msg = f"There is no run in {path}: it has no {SPEC}."
-        raise InvalidInput(msg)
-    results, damaged = read_results(path)
+    sweep = sweep_of(folder)
+    results, damaged = read_results(Path(folder).expanduser())
     documents = [result.document for result in results]
-    total = len(read_sweep(path / SPEC).cells)
     seconds = sum(result.seconds for result in results)
-    progress = Progress(total=total, counts=count(documents), seconds=seconds, damaged=damaged)
+    progress = Progress(total=len(sweep.cells), counts=count(documents), seconds=seconds, damaged=damaged)
     return progress, documents
 
 
@@ -105,12 +100,13 @@ def _parquet(documents: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def _table(documents: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:
-    """Return the names of columns, in the order of the fields of a verdict, and rows."""
+    """Return the names of columns, in the order of the fields of a verdict, then any others, and rows."""
     flat = [_flat(document) for document in documents]
-    fields = [field.name for field in dataclasses.fields(Verdict)]
+    fields = ["experiment", *(field.name for field in dataclasses.fields(Verdict))]
+    rank = {field: place for place, field in enumerate(fields)}
     names = sorted(
         {name for row in flat for name in row},
-        key=lambda name: (fields.index(head) if (head := name.split(".")[0]) in fields else -1, name),
+        key=lambda name: (rank.get(name.split(".")[0], len(rank)), name),
     )
     return names, [[row.get(name) for name in names] for row in flat]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rmttheory.studies.sweeps.cells import COMPUTED
 from rmttheory.studies.sweeps.costs import duration
 from rmttheory.theorem.verdicts import Outcome
 
@@ -22,7 +23,7 @@ class Progress:
     total : int
         Cells of the sweep.
     counts : mapping of str to int
-        Finished cells by outcome, with ``failed`` for those that could not be computed.
+        Finished cells by outcome: ``computed`` those of experiments, ``failed`` those that could not be.
     seconds : float
         What finished cells took of one core.
     damaged : int
@@ -58,7 +59,7 @@ class Progress:
     @property
     def sentence(self) -> str:
         """All of it in a line."""
-        names = [outcome.value for outcome in Outcome] + [FAILED]
+        names = [*(outcome.value for outcome in Outcome), COMPUTED, FAILED]
         counts = ", ".join(f"{self.counts[name]:,} {name}" for name in names if self.counts.get(name))
         text = f"{self.done:,} of {self.total:,} cells" + (f": {counts}" if counts else "")
         if self.seconds:

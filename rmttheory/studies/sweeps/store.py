@@ -20,7 +20,7 @@ from typing import Any
 
 from rmttheory.arrays import InvalidInput
 from rmttheory.studies.records import NotWritten, environment
-from rmttheory.studies.sweeps.spec import canonical, digest
+from rmttheory.studies.sweeps.keys import canonical, digest
 
 SCHEMA = 2
 NAME = "cells.sqlite"
