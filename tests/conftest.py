@@ -20,6 +20,9 @@ settings.load_profile("ci")
 REQUIRED = {name for name in os.environ.get("RMTTHEORY_REQUIRE", "").replace(" ", "").split(",") if name}
 """Optional things that must be there in this run: a test that misses one fails instead of being skipped."""
 
+LEFT_OUT = pytest.StashKey[int]()
+"""How many slow tests were not run."""
+
 
 @pytest.fixture(scope="session")
 def require():
@@ -71,6 +74,18 @@ def pytest_collection_modifyitems(config, items):
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in set(slow)]
+        config.stash[LEFT_OUT] = len(slow)
+
+
+def pytest_sessionfinish(session):
+    """Tell the process that started this one what was left out: with ``-n`` it collects nothing itself."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(LEFT_OUT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):  # noqa: ARG001
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -89,7 +104,7 @@ def pytest_terminal_summary(terminalreporter):
     skipped = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", []))
     for reason, count in sorted(skipped.items()):
         terminalreporter.line(f"not run: {count} skipped, {reason.removeprefix('Skipped: ')}")
-    if slow := len(terminalreporter.stats.get("deselected", [])):
+    if slow := terminalreporter.config.stash.get(LEFT_OUT, 0):
         terminalreporter.line(f"not run: {slow} left out; `python -m pytest -m slow` runs what takes minutes")
 
 
