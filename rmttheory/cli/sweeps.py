@@ -32,12 +32,12 @@ SWEEP_EPILOG = (
 )
 
 
-@app.command(epilog=SWEEP_EPILOG, short_help="Judge a grid of cells, over processes or a cluster.")
+@app.command(epilog=SWEEP_EPILOG, short_help="Compute a grid of cells, over processes or a cluster.")
 @click.argument("spec", metavar="SPEC.toml")
 @click.option("--out", metavar="RUN", help="Folder of the run; the name of SPEC.toml if omitted.")
 @_computing
 def sweep(spec: str, out: str | None, as_json: bool, quiet: bool, **where: Any) -> int:
-    """Judge every cell of a grid of claims by parameters and seeds; each is kept as it ends.
+    """Compute every cell of a grid of claims or experiments by parameters and seeds; each is kept as it ends.
 
     The same command, or `rmttheory resume RUN`, goes on after whatever ended it.
     """
