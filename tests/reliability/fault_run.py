@@ -198,7 +198,7 @@ class Ground:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGINT)
             time.sleep(self.random.uniform(0.0, 0.3))
-        self.end(process, {0, 1, 130, -signal.SIGINT})  # the last, where it came after the last cell
+        self.end(process, {0, 1, 130})
         return process.returncode == 130
 
     def terminate(self) -> bool:
@@ -310,7 +310,7 @@ class Ground:
         self.rows_grow(process)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGINT)
-        self.end(process, {0, 1, 130, -signal.SIGINT})
+        self.end(process, {0, 1, 130})
         return True
 
     def close_folder(self) -> bool:
