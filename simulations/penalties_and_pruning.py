@@ -148,7 +148,7 @@ def summarise(cells: Sequence[Mapping[str, Any]], results: Sequence[Any]) -> Sum
     read = ", ".join(f"{PUBLISHED[a][1] - PUBLISHED[b][1]:+.1f}" for a, b in PAIRS)
     verdict = (
         f"Pruning changes the test accuracy, in points, {said}, where the paper has {read}; "
-        f"{len(below)} of the paper's {len(PUBLISHED)} arms are below the linear classifier here."
+        f"of its {len(PUBLISHED)} arms {len(below)} did worse than a linear classifier does here."
     )
     history = {
         way: {
