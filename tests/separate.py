@@ -34,11 +34,11 @@ def kill(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def cluster(workers: int = 2) -> Iterator[tuple[Path, Process, list[Process]]]:
+def cluster(workers: int = 2, *, protocol: str = "tcp") -> Iterator[tuple[Path, Process, list[Process]]]:
     """Hold a Dask scheduler and workers; yield the scheduler file, the scheduler, and the nannies."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         file = Path(folder) / "scheduler.json"
-        with _dask(file, ["scheduler", "--port", "0"]) as (scheduler,):
+        with _dask(file, ["scheduler", "--port", "0", "--protocol", protocol]) as (scheduler,):
             wait_for(file.exists)
             with joining(file, workers) as nannies:
                 yield file, scheduler, nannies

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -34,6 +37,8 @@ EXPERIMENT = Experiment(
 """
 """Each process that computes cells leaves its number, and its cells wait until they may go on."""
 
+CHEAP = '[[grid]]\nclaim = "row_event_exact"\nn = 32\ntrials = 20\nseeds = 20\n'
+
 SPEC = '[[grid]]\nexperiment = "waiting.py"\nwaits = true\nseeds = 60\n'
 
 
@@ -62,10 +67,34 @@ def program(folder: Path, *arguments: Any) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
+def swept(folder: Path, run: str, *where: Any) -> tuple[int, str]:
+    """Carry the sweep out; return the exit status and what was said of it."""
+    with program(folder, "sweep", "grid.toml", "--out", run, "--quiet", *where) as process:
+        status = process.wait(60)
+    return status, (folder / "said").read_text()
+
+
 def table(folder: Path, run: str) -> bytes:
     with program(folder, "export", run, "--to", f"{run}.csv") as process:
         assert process.wait(60) == 0
     return (folder / f"{run}.csv").read_bytes()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require) -> Path:
+    """Return a home whose Dask has TLS, made with the command and the configuration of the documentation."""
+    require("distributed")
+    require("openssl")
+    page = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text()
+    home = tmp_path / "you"
+    (home / "tls").mkdir(parents=True)
+    (home / ".config" / "dask").mkdir(parents=True)
+    command = shlex.split(re.search("^openssl .*$", page, re.MULTILINE)[0])
+    subprocess.run(command, cwd=home / "tls", check=True, capture_output=True)
+    settings = re.search("^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1]
+    (home / ".config" / "dask" / "distributed.yaml").write_text(settings.replace("/home/you", str(home)))
+    monkeypatch.setenv("HOME", str(home))
+    return home
 
 
 def test_workers_that_come_compute_and_those_that_go_lose_nothing(seen: Path, tmp_path: Path) -> None:
@@ -120,3 +149,20 @@ def test_a_worker_that_comes_late_with_more_threads_is_refused(seen: Path, tmp_p
             assert driver.wait(60) == 2
     assert " has 2 threads, which share one number of BLAS threads" in said.read_text().splitlines()[-1]
     assert {path.name for path in seen.iterdir()} == {str(driver.pid)}
+
+
+def test_a_sweep_over_tls_gives_the_same_table_and_one_without_is_told(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text(CHEAP)
+    with cluster(protocol="tls") as (file, _, _):
+        address = json.loads(file.read_text())["address"]
+        assert address.startswith("tls://")
+        assert swept(tmp_path, "run", "--scheduler-file", file)[0] == 0
+        (home / ".config").rename(home / "nothing")
+        for way in (("--scheduler-file", file), ("--scheduler", address.replace("tls", "tcp"))):
+            status, said = swept(tmp_path, "refused", *way)
+            assert status == 2
+            assert said.count("\n") == 1
+            assert "it and this process must both have TLS" in said
+    assert swept(tmp_path, "alone", "--jobs", "1")[0] == 0
+    assert table(tmp_path, "run") == table(tmp_path, "alone")
+    assert table(tmp_path, "run").count(b"consistent") == 20

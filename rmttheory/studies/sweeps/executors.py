@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
+import json
 import logging
 import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from rmttheory.arrays import InvalidInput, RmtError, Unavailable
@@ -22,6 +25,9 @@ SAME = ("rmttheory", "numpy", "scipy")
 
 COUNTED = 2.0
 """Seconds for which the number of workers of a cluster is believed."""
+
+PATIENCE = 10.0
+"""Seconds in which a scheduler must answer."""
 
 
 class ClusterLost(RmtError):
@@ -151,22 +157,57 @@ def dask_workers(*, address: str | None = None, file: str | None = None) -> Iter
     Unavailable
         If ``distributed`` is not installed.
     InvalidInput
-        If there is no scheduler, or workers there have several threads or other versions of what computes.
+        If there is no scheduler, only one side has TLS, or workers there have several threads or other
+        versions of what computes.
     """
     try:
         from distributed import Client
     except ImportError:
         msg = "`distributed` is not installed; pip install 'rmttheory[cluster]' installs it."
         raise Unavailable(msg) from None
+    address = address or _written_address(file or "")
+    _check_reached(address)
     try:
-        client = Client(address, scheduler_file=file, timeout="10s", set_as_default=False)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        why = str(error).strip().rstrip(".") or type(error).__name__
-        msg = f"There is no Dask scheduler to be reached through {file or address}: {why}."
+        client = Client(address, timeout=PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
+    except OSError:
+        msg = f"The Dask scheduler at {address} has just gone."
         raise InvalidInput(msg) from None
     with _unheard("distributed.client"), _unheard("tornado.application"), contextlib.closing(client):
         check_workers(client)
         yield _Dask(client)
+
+
+def _written_address(file: str) -> str:
+    """Read the address of a scheduler from the file that it wrote."""
+    try:
+        return str(json.loads(Path(file).read_text(encoding="utf-8"))["address"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        msg = f"{file} is not what `dask scheduler --scheduler-file` writes: {error!r}."
+        raise InvalidInput(msg) from None
+
+
+def _check_reached(address: str) -> None:
+    """Connect to a scheduler and hang up: a Dask client that cannot may hang when Python ends."""
+    from distributed import Security
+    from distributed.comm.core import CommClosedError, connect
+
+    async def knock() -> None:
+        secure = Security().get_connection_args("client")  # type: ignore[no-untyped-call]
+        comm = await connect(address, timeout=PATIENCE, **secure)  # type: ignore[no-untyped-call]
+        await comm.close()
+
+    try:
+        with ThreadPoolExecutor(1) as thread:  # in this one a loop of events may be running
+            thread.submit(asyncio.run, knock()).result()
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        closed = isinstance(error, CommClosedError)
+        why = str(error.__cause__ if closed and error.__cause__ else error).strip().rstrip(".")
+        if isinstance(error, TypeError):  # Dask's own words are of a missing `ssl_context`
+            why = "no certificate is configured here"
+        if closed or isinstance(error, RuntimeError) or address.startswith("tls:"):
+            why += "; it and this process must both have TLS, with certificates of one authority, or neither"
+        msg = f"There is no Dask scheduler to be reached at {address}: {why or type(error).__name__}."
+        raise InvalidInput(msg) from None
 
 
 def check_workers(client: Any) -> None:
