@@ -9,6 +9,7 @@ from pathlib import Path
 
 _LOOK = {
     "cc": lambda: shutil.which("cc") is not None,
+    "openssl": lambda: shutil.which("openssl") is not None,
     "cuda": lambda: is_here("cupy") and importlib.import_module("cupy").is_available(),
     "nvrtc": lambda: is_here("nvidia") and is_here("nvidia.cu13"),
     "chromium": lambda: any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")),

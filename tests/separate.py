@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,33 +34,51 @@ def kill(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def cluster(workers: int = 2) -> Iterator[tuple[Path, Process, list[Process]]]:
+def cluster(workers: int = 2, *, protocol: str = "tcp") -> Iterator[tuple[Path, Process, list[Process]]]:
     """Hold a Dask scheduler and workers; yield the scheduler file, the scheduler, and the nannies."""
-    folder = Path(tempfile.mkdtemp())
-    file = folder / "scheduler.json"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        file = Path(folder) / "scheduler.json"
+        with _dask(file, ["scheduler", "--port", "0", "--protocol", protocol]) as (scheduler,):
+            wait_for(file.exists)
+            with joining(file, workers) as nannies:
+                yield file, scheduler, nannies
 
-    def start(*arguments: str | Path) -> Process:
-        command = [sys.executable, "-m", "dask", *arguments, "--scheduler-file", file, "--no-dashboard"]
-        return subprocess.Popen(
-            [*command, "--host", "127.0.0.1"],
+
+@contextlib.contextmanager
+def joining(file: Path, workers: int = 1, *, threads: int = 1) -> Iterator[list[Process]]:
+    """Hold further workers of a scheduler; yield their nannies."""
+    command = ["worker", "--nthreads", str(threads), "--death-timeout", "20"]
+    with _dask(file, *[command] * workers) as nannies:
+        wait_for(lambda: all(children(nanny.pid) for nanny in nannies))
+        yield nannies
+
+
+@contextlib.contextmanager
+def _dask(file: Path, *commands: list[str]) -> Iterator[list[Process]]:
+    options = ["--scheduler-file", file, "--host", "127.0.0.1", "--no-dashboard"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "dask", *command, *options],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            cwd=folder,
+            cwd=file.parent,
         )
-
-    processes = [start("scheduler", "--port", "0")]
+        for command in commands
+    ]
     try:
-        wait_for(file.exists)
-        processes += [start("worker", "--nthreads", "1", "--death-timeout", "20") for _ in range(workers)]
-        wait_for(lambda: all(children(process.pid) for process in processes[1:]))
-        yield file, processes[0], processes[1:]
+        yield processes
     finally:
         for process in processes:
-            for child in children(process.pid):
-                kill(child)
-            process.kill()
-            process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+            end(process)
+
+
+def end(process: Process) -> None:
+    """Kill a process with its children, for good: a nanny starts no other worker."""
+    own = children(process.pid)
+    process.kill()
+    process.wait()
+    for child in own:
+        kill(child)
 
 
 def wait_for(condition: Callable[[], object], *, seconds: float = 60.0) -> None:

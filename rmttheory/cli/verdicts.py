@@ -131,12 +131,14 @@ def controls(
 @click.option("--most", default="1000000", show_default=True, help="Trials after which to stop undecided.")
 @click.option("--alpha", type=float, default=1e-6, show_default=True, help="Level, however often one looks.")
 @click.option("--out", metavar="FILE", help="Kept after every look; the same command goes on from there.")
+@on_device
 @shared
 def watch(
     name: str,
     settings: tuple[str, ...],
     most: str,
     alpha: float,
+    device: str,
     out: str | None,
     seed: int,
     as_json: bool,
@@ -149,7 +151,9 @@ def watch(
 
     given, limit = parse_settings(settings), parse_count(most, "most")
     with watching(quiet=quiet) as watcher:
-        run = watch_claim(name, given, seed=seed, alpha=alpha, most=limit, out=out, watcher=watcher)
+        run = watch_claim(
+            name, given, seed=seed, alpha=alpha, most=limit, device=device, out=out, watcher=watcher
+        )
     if run.verdict and as_json:
         click.echo(json.dumps(run.verdict.to_dict(), indent=1))
     elif run.verdict and not quiet:

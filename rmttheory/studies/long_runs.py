@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from rmttheory.arrays import InvalidInput, check_count, check_interval
+from rmttheory.arrays import InvalidInput, Placement, check_count, check_interval, find_placement
 from rmttheory.studies.records import SCHEMA, Folder, NotWritten, environment, reason
 from rmttheory.studies.runner import Watcher
 from rmttheory.theorem.sequential import monitor
@@ -49,6 +49,7 @@ def watch(
     seed: int,
     alpha: float,
     most: int,
+    device: str = "cpu",
     out: str | None = None,
     watcher: Watcher,
 ) -> LongRun:
@@ -60,7 +61,7 @@ def watch(
         A claim, or ``claim/control``.
     parameters : mapping
         Values of its parameters; the others are typical.
-    seed, alpha, most
+    seed, alpha, most, device
         As for `monitor`.
     out : str, optional
         File of the last verdict. If there is one of the same run already, it goes on from there.
@@ -71,18 +72,21 @@ def watch(
     ------
     InvalidInput
         For a claim without trials to count, or a file that is not of this run.
+    Unavailable
+        If ``device`` is a GPU that is not there.
     """
+    placement = find_placement(device)
     target = Path(out).expanduser() if out else None
     folder = Folder(target.parent) if target else None
     verdict = read_verdict(target) if target and target.exists() else None
     if verdict:
         watcher.note(f"Going on from {verdict.trials} trials in {target}.")
-    run = monitor(name, after=verdict, most=most, seed=seed, alpha=alpha, **parameters)
+    run = monitor(name, after=verdict, most=most, seed=seed, alpha=alpha, device=device, **parameters)
     try:
         for verdict in run:
             watcher.note(f"{verdict.outcome.value:<12} {verdict.why}")
             if folder and target:
-                folder.write(target.name, _document(verdict))
+                folder.write(target.name, _document(verdict, placement))
     except KeyboardInterrupt:
         return LongRun(verdict=verdict, interrupted=True)
     except NotWritten as error:
@@ -90,8 +94,8 @@ def watch(
     return LongRun(verdict=verdict)
 
 
-def _document(verdict: Verdict) -> str:
-    document = {"schema": SCHEMA, "environment": environment(), "verdict": verdict}
+def _document(verdict: Verdict, placement: Placement) -> str:
+    document = {"schema": SCHEMA, "environment": environment(placement), "verdict": verdict}
     return json.dumps(plain(document), indent=1, allow_nan=False) + "\n"
 
 

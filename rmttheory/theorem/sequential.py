@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from rmttheory.arrays import InvalidInput, check_count, check_interval
+from rmttheory.arrays import InvalidInput, check_count, check_interval, find_placement
 from rmttheory.theorem.claims import Claim, find_claim
 from rmttheory.theorem.judging import SUITE_LEVEL, judge, run_trials
 from rmttheory.theorem.verdicts import Band, Kind, Outcome, Verdict, log_mixture
@@ -46,6 +46,7 @@ def monitor(
     most: int = 1_000_000,
     seed: int = 0,
     alpha: float = SUITE_LEVEL,
+    device: str = "cpu",
     **parameters: Any,
 ) -> Iterator[Verdict]:
     """Judge one claim in one cell for as long as you like: yield the verdict on all trials so far.
@@ -63,7 +64,7 @@ def monitor(
         Trials before the first look; later looks come as the run has grown by a tenth.
     most : int
         Trials after which to end, undecided.
-    seed, alpha, **parameters
+    seed, alpha, device, **parameters
         As for `verify`.
 
     Yields
@@ -75,6 +76,8 @@ def monitor(
     ------
     InvalidInput
         For a claim without trials to count, or an ``after`` that is another run.
+    Unavailable
+        If ``device`` is a GPU that is not there.
     """
     from threadpoolctl import threadpool_limits
 
@@ -87,6 +90,7 @@ def monitor(
     check_interval(alpha, "alpha", low=0, high=0.5)
     check_count(batch, "batch")
     check_count(most, "most")
+    placement = find_placement(device)
     if after is not None and _run(after) != (claim.id, cell, seed, alpha):
         msg = f"The earlier run is of {after.claim} with other parameters, seed or level than asked for now."
         raise InvalidInput(msg)
@@ -95,7 +99,7 @@ def monitor(
         start = total.trials if total else 0
         stop = min(start + max(batch, start // _GROWTH), most)
         with threadpool_limits(limits=1, user_api="blas"):
-            trials = run_trials(claim, cell, seed=seed, start=start, stop=stop)
+            trials = run_trials(claim, cell, seed=seed, start=start, stop=stop, placement=placement)
         new = judge(claim, cell, trials, seed=seed, alpha=alpha)
         if new.counterexample is not None:
             new = dataclasses.replace(new, counterexample=start + new.counterexample)

@@ -317,6 +317,7 @@ ON_DEVICE = [
     ("verify", "mp_bulk"),
     ("verify", "mp_bulk", "--dense", "--out", "report"),
     ("controls", "mp_bulk"),
+    ("watch", "tw_edge", "--out", "report.json"),
     ("spectrum", "--shape", "20x10"),
     ("train", "--epochs", 1, "--out", "network.npz"),
     ("selftest",),

@@ -3,6 +3,7 @@
 So much can be shown without a GPU: the same code, from the function that a command calls to the last array.
 """
 
+import dataclasses
 import functools
 import json
 
@@ -13,7 +14,9 @@ from places import PLACES, REFERENCE, leaves
 
 from rmttheory import matrices, networks
 from rmttheory.arrays import Placement, Stream
-from rmttheory.studies import inspecting, trained, verification
+from rmttheory.studies import inspecting, long_runs, trained, verification
+from rmttheory.studies.runner import Watcher
+from rmttheory.theorem import sequential
 from rmttheory.theorem.claims import METHOD, claims, find_claim
 from rmttheory.theorem.judging import run_trials
 
@@ -138,6 +141,35 @@ def test_verify_gives_the_same_verdict_there_and_its_record_says_where(require, 
     assert [verdict.why for verdict in there.run.verdicts] == [verdict.why for verdict in here.run.verdicts]
     documents = [json.loads(one.run.to_json())["environment"] for one in (here, there)]
     assert [document.get("library") for document in documents] == [None, "array_api_strict"]
+
+
+@pytest.mark.parametrize(
+    "place", [place for place in PLACES if place.dtype == "float64" and place.has_data], ids=named
+)
+def test_a_claim_is_watched_there_and_further_here(place, require, tmp_path, monkeypatch):
+    """What `rmttheory watch` does; six trials in one go on the host give the same verdict."""
+    require(place.needs)
+    claim, drawn = find_claim("tw_edge"), []
+
+    def draw(cell, stream):
+        drawn.append(stream.placement.library)
+        return claim.draw(cell, stream)
+
+    def watched(where, most, out):
+        for module in (long_runs, sequential):
+            monkeypatch.setattr(module, "find_placement", {"asked": where.placement}.__getitem__)
+        asked = {"seed": 3, "alpha": 1e-6, "most": most, "out": str(tmp_path / out), "device": "asked"}
+        with where.rules():
+            run = long_runs.watch(claim.id, small(claim), **asked, watcher=Watcher())
+        return run.verdict, json.loads((tmp_path / out).read_text())["environment"].get("library", "numpy")
+
+    monkeypatch.setattr(sequential, "find_claim", lambda _: dataclasses.replace(claim, draw=draw))
+    _, library = watched(place, 3, "run.json")
+    assert (drawn, library) == ([place.library] * 3, place.library)
+    found, _ = watched(REFERENCE, 6, "run.json")
+    expected, _ = watched(REFERENCE, 6, "whole.json")
+    assert (found.trials, found.why) == (6, expected.why)
+    np.testing.assert_allclose(found.worst_ratio, expected.worst_ratio, rtol=SLACK * place.eps)
 
 
 def test_other_claims_are_judged_on_the_host():

@@ -223,7 +223,7 @@ class Tally:
 
     def run(self, flow: Flow, stopping: Callable[[], bool]) -> None:
         """Keep and count what comes back, until all has or we are to stop."""
-        start, before, asked = time.monotonic(), self.counts.total(), False
+        start, before, asked, lack = time.monotonic(), self.counts.total(), False, ""
         for finished in flow.run(stopping):
             results = [
                 Result(key=self.sweep.cells[place].key, position=place, document=document, seconds=seconds)
@@ -242,6 +242,9 @@ class Tally:
                 left=gone * share / (1 - share) if share < 1 else None,
             )
             self.watcher.progress(self.progress)
+            if flow.workers.lack != lack:
+                lack = flow.workers.lack
+                self.watcher.note(lack or "Workers came: the sweep goes on.")
             if stopping() and not asked:
                 asked = True
                 self.watcher.note("Cells that run come to their end first; Ctrl-C again stops them.")

@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
+from rmttheory.arrays import RmtError
 from rmttheory.studies.pool import WorkersLost
 from rmttheory.studies.sweeps.cells import Document, failure
 from rmttheory.studies.sweeps.executors import ClusterLost, Workers
@@ -58,7 +59,7 @@ class Flow:
     def run(self, stopping: Callable[[], bool]) -> Iterator[list[Finished]]:
         """Yield what finished since the last time, perhaps nothing, until nothing is left or we are to stop.
 
-        Cells that run when ``stopping`` becomes true are still waited for.
+        Cells that run when ``stopping`` becomes true are still waited for, if there is a worker.
 
         Raises
         ------
@@ -70,7 +71,7 @@ class Flow:
             self.workers.check()
             while not stopping() and len(self._running) < self.workers.ahead and (batch := self._next()):
                 self._submit(batch)
-            if not self._running:
+            if not self._running or (self.workers.lack and stopping()):
                 return
             finished, died = self._collect()
             barren = 0 if finished else barren + bool(died)
@@ -126,7 +127,8 @@ class Flow:
                 results = future.result()
             except Exception as error:
                 if not self.workers.died(error):
-                    msg = f"A worker cannot compute cells: {type(error).__name__}: {error}."
+                    why = str(error) if isinstance(error, RmtError) else f"{type(error).__name__}: {error}."
+                    msg = f"A worker cannot compute cells: {why}"
                     raise ClusterLost(msg) from None
                 died.append(batch)
                 continue
