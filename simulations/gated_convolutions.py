@@ -16,8 +16,8 @@ fails with probability 0.01, and without a gate. All arms take the same steps, a
 published edge fades as published, by one part in 300 an epoch; so little is removed, with or without a gate.
 
 Run ``python simulations/gated_convolutions.py [--preset quick|paper] [--jobs N] [--out DIR]``. Channels are
-16-32-64 and the hidden layer has width 100, on part of the Fashion-MNIST images; ``paper`` takes six
-minutes of a core.
+16-32-64 and the hidden layer has width 100, on part of the Fashion-MNIST images; ``paper`` takes a
+quarter of an hour of one core.
 """
 
 from __future__ import annotations
