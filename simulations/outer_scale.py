@@ -261,7 +261,9 @@ def draw(summary: Summary) -> figures.Figure:
     left.set(yscale="log", title=r"$\sqrt{2}\,a + K N^{-3/8}$", ylabel="largest over the test set")
     middle.set(yscale="log", title=r"$K = \|W_3\|_\infty |W_1 s|_2$ alone")
     right.set(ylabel="percent, mean and each seed", title="Test accuracy")
-    right.xaxis.set_minor_formatter("")
+    widths = sorted({width for arm in summary.series["arms"].values() for width in arm["widths"]})
+    right.set_xticks(widths, map(str, widths))
+    right.xaxis.set_minor_locator(figures.NullLocator())
     figure.legend(loc="outside lower center", ncols=4)
     return figure
 
