@@ -22,7 +22,7 @@ from rmttheory.studies.running import Tail, find_model
 from rmttheory.studies.weight_pruning import Judged, factors_of, judge, spend
 from rmttheory.theorem.intervals import labels_that_stay
 
-_UNITS = {"float64": 2.0**-53, "float32": 2.0**-24}
+_UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 _CLOSE = 1e-3
 """Largest relative difference of what a tail and its model compute, in single precision, to be the same."""
 
@@ -101,7 +101,7 @@ def certify(
             raise InvalidInput(msg)
         predicted = np.argmax(outputs, axis=1)
         tail = _checked(runnable.tail(x), outputs)
-        unit = max(_UNITS.get(layer.tensor.dtype, 2.0**-24) for layer in chosen)
+        unit = max(_UNITS.get(layer.tensor.dtype, 2.0**-24) for layer in runnable.weights.layers)
         found: list[CertifiedLayer] = []
         skipped: list[Skipped] = []
         removed: dict[str, HostArray] = {}
@@ -183,7 +183,8 @@ def _proved(
 ) -> tuple[HostArray, HostArray | None, HostArray | None, str]:
     """Return whose label stays, bound and change of the logits, and why there is none of these."""
     if tail.network is None or name not in tail.layers:
-        reason = f"nothing is proved of {tail.before}, which comes behind it"
+        behind = f"nothing is proved of {tail.before}, which comes behind it"
+        reason = "the model uses it in several places" if name in tail.shared else behind
         return np.zeros(len(predicted), bool), None, None, reason
     index = tail.layers[name]
     found, stay = labels_that_stay(tail.network, tail.inputs, {index: R}, unit=unit)

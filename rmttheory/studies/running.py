@@ -6,7 +6,7 @@ understood; what enters it is collected from the model itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,12 +33,15 @@ class Tail:
         Which layer of the model is which of the network.
     before : str
         What comes before it and is not understood, in words; empty if nothing does.
+    shared : collection of str
+        Layers that the model uses in several places; none of them is among ``layers``.
     """
 
     network: Network | None
     inputs: HostArray
     layers: Mapping[str, int] = field(default_factory=dict)
     before: str = ""
+    shared: Collection[str] = ()
 
 
 class Model(Protocol):

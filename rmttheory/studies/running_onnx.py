@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,12 @@ class OnnxModel:
             inputs = self._outputs(model.SerializeToString(), x, [place])[0]
         if inputs.shape != (len(x), layers[0].shape[1]):
             return Tail(network=None, inputs=np.zeros((len(x), 1)), before="a layer of several places")
-        layout = {name: index for index, name in enumerate(names)}
-        return Tail(network=Network(tuple(layers)), inputs=inputs, layers=layout, before=before)
+        uses = Counter(_read_by(graph))
+        shared = {name for name in names if uses[name] > 1}
+        layout = {name: index for index, name in enumerate(names) if name not in shared}
+        return Tail(
+            network=Network(tuple(layers)), inputs=inputs, layers=layout, before=before, shared=shared
+        )
 
     def _outputs(self, model: str | bytes, x: HostArray, names: list[str] | None) -> list[HostArray]:
         options = self._runtime.SessionOptions()
@@ -103,6 +108,15 @@ class OnnxModel:
             msg = f"{self._path} cannot be run on inputs of shape {np.shape(x)}: {first}."
             raise InvalidInput(msg) from None
         return found
+
+
+def _read_by(graph: Any) -> Iterator[str]:
+    """Yield the name of what a node reads, for each node, those of graphs within nodes among them."""
+    for node in graph.node:
+        yield from node.input
+        for one in node.attribute:
+            for inner in (one.g, *one.graphs):
+                yield from _read_by(inner)
 
 
 def _before_softmax(place: str, by_output: Mapping[str, Any]) -> str:

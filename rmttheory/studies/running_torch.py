@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,9 @@ from rmttheory.networks import BatchNorm, Conv2d, MaxPool2d, Network, open_weigh
 from rmttheory.networks.layers import Dense, Layer
 from rmttheory.studies.running import Tail
 
+SINGLE = 4
+"""Bytes of a number in single precision."""
+
 
 class TorchModel:
     """A module on the host, in its mode of evaluation; a copy of it is changed, never itself."""
@@ -23,6 +27,9 @@ class TorchModel:
         self.weights = open_weights(self._module)
         if any(value.device.type != "cpu" for value in self._module.parameters()):
             msg = "The module is not on the CPU: give `module.cpu()`."
+            raise InvalidInput(msg)
+        if any(value.is_floating_point() and value.itemsize < SINGLE for value in self._module.parameters()):
+            msg = "The module computes in half precision: give `module.float()`."
             raise InvalidInput(msg)
 
     def run(self, x: HostArray, matrices: Mapping[str, HostArray]) -> HostArray:
@@ -43,6 +50,9 @@ class TorchModel:
         """Only a Sequential says in which order its parts are applied."""
         parts = _parts(self._module)
         names = {id(part): name for name, part in self._module.named_modules()}
+        every = list(self._module.named_parameters(remove_duplicate=False))
+        uses = Counter(id(value) for _, value in every)
+        shared = {name for name, value in every if uses[id(value)] > 1}
         values = [self._tensor(x)]
         for part in parts[:-1]:
             values.append(self._called(part, values[-1]))
@@ -55,11 +65,13 @@ class TorchModel:
                 before = str(error)
                 continue
             layers = {_weight_name(names[id(part)]): index for part, index in found}
+            layers = {name: index for name, index in layers.items() if name not in shared}
             return Tail(
                 network=network,
                 inputs=_numpy(values[start]).reshape(len(x), -1),
                 layers=layers,
                 before=before if start else "",
+                shared=shared,
             )
         return Tail(network=None, inputs=np.zeros((len(x), 1)), before=before)
 

@@ -162,6 +162,7 @@ def rounding_bounds(network: Network, x: HostArray, unit: float) -> HostArray:
     Returns
     -------
     ndarray, shape (samples, classes)
+        Infinite where a layer has so many inputs that ``unit`` bounds nothing.
 
     Notes
     -----
@@ -172,6 +173,8 @@ def rounding_bounds(network: Network, x: HostArray, unit: float) -> HostArray:
     for layer in network.layers:
         if isinstance(layer, Linear):
             terms = (layer.weight.shape[1] + 2) * unit
+            if terms >= 1:
+                return np.full((len(x), network.layers[-1].shape[0]), np.inf)
             gamma = terms / (1 - terms)
             size = _linear(layer, np.abs(layer.weight), np.abs(x) * gamma + error)
             if layer.bias is not None:

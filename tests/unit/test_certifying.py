@@ -248,6 +248,66 @@ def test_what_gives_no_logits_is_refused():
     }
 
 
+@pytest.mark.parametrize("tie", ["one module", "one matrix"])
+def test_nothing_is_proved_of_a_matrix_of_several_layers(require, tie):
+    require("torch")
+    import torch
+
+    first, again, last = torch.nn.Linear(40, 40), torch.nn.Linear(40, 40), torch.nn.Linear(40, 6)
+    with torch.no_grad():
+        first.weight.copy_(torch.from_numpy(planted(40, 40, 1, noise=0.01)))
+    again = first if tie == "one module" else again
+    again.weight = first.weight
+    net = torch.nn.Sequential(first, torch.nn.ReLU(), again, torch.nn.ReLU(), last)
+    found = rt.certify(net, X)
+    assert [layer.name for layer in found] == ["0.weight", "2.weight"]
+    for layer in found:
+        assert layer.reason == "the model uses it in several places"
+        assert not layer.certified.any()
+
+
+def test_nothing_is_proved_of_an_onnx_matrix_of_several_layers(tmp_path, require):
+    require("onnx")
+    require("onnxruntime")
+    import onnx
+
+    node = onnx.helper.make_node
+    nodes = [
+        node("MatMul", ["x", "w"], ["a"]),
+        node("Relu", ["a"], ["b"]),
+        node("MatMul", ["b", "w"], ["c"]),
+        node("Relu", ["c"], ["d"]),
+        node("MatMul", ["d", "v"], ["y"]),
+    ]
+    tied = {"w": np.ascontiguousarray(planted(40, 40, 1, noise=0.01).T), "v": planted(40, 60, 2, noise=0.01)}
+    onnx.save(graph(onnx, nodes, tied, 60), tmp_path / "tied.onnx")
+    found = rt.certify(tmp_path / "tied.onnx", X)
+    assert found["w"].reason == "the model uses it in several places"
+    assert not found["w"].certified.any()
+    assert found["v"].certified.any()
+
+
+def test_half_precision_is_allowed_for_or_refused(tmp_path, require):
+    for name in ("torch", "onnx", "onnxruntime"):
+        require(name)
+    import onnx
+    import torch
+
+    for half in (torch.float16, torch.bfloat16):
+        with pytest.raises(InvalidInput, match=r"half precision: give `module.float\(\)`"):
+            rt.certify(torch.nn.Sequential(torch.nn.Linear(40, 6)).to(half), X)
+    node = onnx.helper.make_node
+    nodes = [
+        node("Cast", ["x"], ["z"], to=onnx.TensorProto.FLOAT16),
+        node("MatMul", ["z", "w"], ["h"]),
+        node("Cast", ["h"], ["y"], to=onnx.TensorProto.FLOAT),
+    ]
+    halved = {"w": np.ascontiguousarray(planted(60, 40, 1, noise=0.01).T).astype(np.float16)}
+    onnx.save(graph(onnx, nodes, halved, 60), tmp_path / "half.onnx")
+    (layer,) = rt.certify(tmp_path / "half.onnx", X)
+    assert layer.reason == "nothing is proved of Cast, which comes behind it"
+
+
 def test_an_onnx_layer_that_acts_at_several_places_is_open(tmp_path):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
