@@ -63,7 +63,7 @@ def main() -> None:
     """Print both comparisons."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cells", type=int, default=10_000, help="cheap ones; a multiple of four")
-    parser.add_argument("--heavy", type=int, default=80, help="heavy ones; even")
+    parser.add_argument("--heavy", type=int, default=400, help="heavy ones; even")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
