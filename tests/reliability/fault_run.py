@@ -123,9 +123,9 @@ class Ground:
         """Wait for a process; return what it said on stderr."""
         _, said = process.communicate(timeout=300)
         self.tracebacks += "Traceback" in said
-        if process.returncode not in allowed:
-            self.unexpected += 1
-            print(f"It ended with {process.returncode}, not {allowed}:\n{said}", flush=True)
+        self.unexpected += process.returncode not in allowed
+        if "Traceback" in said or process.returncode not in allowed:
+            print(f"It ended with {process.returncode}, of {allowed}:\n{said}", flush=True)
         return said
 
     def wait(self, process: subprocess.Popen[str], longest: float = 5.0) -> bool:

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from separate import children, cluster, end, joining, wait_for
 
+from rmttheory.studies.sweeps import executors
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc of Linux")
 
 SCRIPT = """
@@ -166,3 +168,21 @@ def test_a_sweep_over_tls_gives_the_same_table_and_one_without_is_told(home: Pat
     assert swept(tmp_path, "alone", "--jobs", "1")[0] == 0
     assert table(tmp_path, "run") == table(tmp_path, "alone")
     assert table(tmp_path, "run").count(b"consistent") == 20
+
+
+def test_a_scheduler_that_dies_while_its_workers_are_checked_is_said_to_be_gone(monkeypatch, require) -> None:
+    require("distributed")
+    check = executors.check_workers
+    with cluster(workers=1) as (file, scheduler, _):
+
+        def dying(client: Any) -> None:
+            scheduler.kill()
+            scheduler.wait()
+            check(client)
+
+        monkeypatch.setattr(executors, "check_workers", dying)
+        with (
+            pytest.raises(executors.ClusterLost, match=r"The Dask scheduler at tcp://.* is gone\."),
+            executors.dask_workers(file=str(file)),
+        ):
+            pass

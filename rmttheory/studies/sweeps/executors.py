@@ -159,6 +159,8 @@ def dask_workers(*, address: str | None = None, file: str | None = None) -> Iter
     InvalidInput
         If there is no scheduler, only one side has TLS, or workers there have several threads or other
         versions of what computes.
+    ClusterLost
+        If the scheduler has just gone.
     """
     try:
         from distributed import Client
@@ -167,13 +169,16 @@ def dask_workers(*, address: str | None = None, file: str | None = None) -> Iter
         raise Unavailable(msg) from None
     address = address or _written_address(file or "")
     _check_reached(address)
-    try:
-        client = Client(address, timeout=PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
-    except OSError:
-        msg = f"The Dask scheduler at {address} has just gone."
-        raise InvalidInput(msg) from None
-    with _unheard("distributed.client"), _unheard("tornado.application"), contextlib.closing(client):
-        check_workers(client)
+    with contextlib.ExitStack() as stack:
+        for logger in ("distributed.client", "tornado.application"):
+            stack.enter_context(_unheard(logger))
+        try:
+            client = Client(address, timeout=PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
+            stack.enter_context(contextlib.closing(client))
+            check_workers(client)
+        except (OSError, CancelledError):
+            msg = f"The Dask scheduler at {address} is gone."
+            raise ClusterLost(msg) from None
         yield _Dask(client)
 
 
