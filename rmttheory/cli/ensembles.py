@@ -9,16 +9,21 @@ import click
 
 from rmttheory.cli.options import DENSE, app, on_device, shared
 
+spiked = click.option(
+    "--spikes", default="", metavar="LIST", help="Singular values of the signal, such as 1.5,1.2."
+)
+noise_level = click.option(
+    "--g", type=float, default=1.0, show_default=True, help="Noise level: entries have variance g/n."
+)
+
 
 @app.command(short_help="Draw an ensemble beside the law of its bulk.")
 @click.option(
     "--shape", required=True, metavar="NxM", help="Rows (outputs) x columns (inputs), such as 4000x2000."
 )
-@click.option("--spikes", default="", metavar="LIST", help="Singular values of the signal, such as 1.5,1.2.")
+@spiked
 @click.option("--noise", default="gaussian", show_default=True, help="Law of the noise, such as student-t:5.")
-@click.option(
-    "--g", type=float, default=1.0, show_default=True, help="Noise level: entries have variance g/n."
-)
+@noise_level
 @click.option("--dense", is_flag=True, help=DENSE)
 @on_device
 @click.option("--out", metavar="FILE", help="Figure to write: .png, .pdf or .svg.")
@@ -70,12 +75,10 @@ def spectrum(
 @click.option("--rows", required=True, metavar="N", help="Outputs, such as 1e9.")
 @click.option("--columns", metavar="M", help="Inputs; or give --aspect.")
 @click.option("--aspect", type=float, metavar="C", help="Columns over rows; 1 if --columns is not given.")
-@click.option("--spikes", default="", metavar="LIST", help="Singular values of the signal, such as 1.5,1.2.")
+@spiked
 @click.option("--top", metavar="K", help="How many values; one more than spikes if omitted.")
 @click.option("--trials", default="20", show_default=True, help="How many matrices.")
-@click.option(
-    "--g", type=float, default=1.0, show_default=True, help="Noise level: entries have variance g/n."
-)
+@noise_level
 @click.option("--jobs", type=int, help="Processes; one, or for long work all usable cores, if omitted.")
 @shared
 def edge(

@@ -23,15 +23,19 @@ def nothing_to_stop() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
+quiet = click.option("--quiet", is_flag=True, help="No progress and no tables.")
+seed = click.option("--seed", type=int, default=0, show_default=True, help="Of everything random.")
+
+
+def output(command: Command) -> Command:
+    """Add the options that say what is printed."""
+    return as_json(quiet(command))
+
+
 def shared(command: Command) -> Command:
-    """Add the options that every command takes."""
-    for option in (
-        click.option("--quiet", is_flag=True, help="No progress and no tables."),
-        click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout."),
-        click.option("--seed", type=int, default=0, show_default=True, help="Of everything random."),
-    ):
-        command = option(command)
-    return command
+    """Add the options of commands that draw random numbers."""
+    return seed(output(command))
 
 
 on_device = click.option(

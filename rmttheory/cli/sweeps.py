@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rmttheory.cli.options import Command, app, nothing_to_stop
+from rmttheory.cli.options import Command, app, nothing_to_stop, output
 
 if TYPE_CHECKING:
     from rmttheory.studies.sweeps import SweepRun, Where
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 def _computing(command: Command) -> Command:
     """Add the options that say who computes a sweep."""
     for option in (
-        click.option("--quiet", is_flag=True, help="No progress and no summary."),
-        click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout."),
+        output,
         click.option("--memory", metavar="SIZE", help="What a worker process may take, such as 4GiB."),
         click.option("--scheduler-file", metavar="FILE", help="The same, by the file that it wrote."),
         click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler, whose workers compute."),

@@ -6,9 +6,13 @@ import json
 
 import click
 
-from rmttheory.cli.options import app, on_device
+from rmttheory.cli.options import app, on_device, output
 
 ORDERS = "file, name, size, spikes, energy, fit, tail, spread, rank or saved"
+
+of_layers = click.option(
+    "--layers", default="*", show_default=True, metavar="GLOB", help="Only layers of such names."
+)
 
 
 @app.command(
@@ -17,15 +21,14 @@ ORDERS = "file, name, size, spikes, energy, fit, tail, spread, rank or saved"
     short_help="Look at every layer of a weight file.",
 )
 @click.argument("file", metavar="FILE")
-@click.option("--layers", default="*", show_default=True, metavar="GLOB", help="Only layers of such names.")
+@of_layers
 @click.option(
     "--sort", default="file", show_default=True, metavar="KEY", help=f"Order of the rows: {ORDERS}."
 )
 @click.option("--out", metavar="DIR", help="Folder for inspection.json, the report and a figure a layer.")
 @on_device
 @click.option("--jobs", type=int, default=1, show_default=True, help="Processes; each holds a layer.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
-@click.option("--quiet", is_flag=True, help="No progress and no table.")
+@output
 def inspect_file(
     file: str,
     layers: str,
@@ -75,14 +78,13 @@ def inspect_file(
 @click.option(
     "--method", default="edge", show_default=True, help="edge, shrink or mask; see the documentation."
 )
-@click.option("--layers", default="*", show_default=True, metavar="GLOB", help="Only layers of such names.")
+@of_layers
 @click.option(
     "--budget", type=float, metavar="SHARE", help="Share of the entries to keep, whatever the bulks are."
 )
 @click.option("--factor", is_flag=True, help="Store what is pruned as two factors (safetensors, .npz).")
 @click.option("--dry-run", is_flag=True, help="Say what would change and write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
-@click.option("--quiet", is_flag=True, help="No progress and no table.")
+@output
 def prune_file(
     file: str,
     out: str | None,
@@ -126,12 +128,11 @@ def prune_file(
 )
 @click.argument("file", metavar="FILE")
 @click.option("--data", required=True, help="A data set, or a .npz file with arrays x and, if known, y.")
-@click.option("--layers", default="*", show_default=True, metavar="GLOB", help="Only layers of such names.")
+@of_layers
 @click.option("--everywhere", is_flag=True, help="Cut every layer at its edge, whatever its bulk is.")
 @click.option("--budget", type=float, metavar="SHARE", help="Cut as `prune` does with this budget.")
 @click.option("--order", is_flag=True, help="Add the layers one after the other, cheapest first.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
-@click.option("--quiet", is_flag=True, help="No progress and no table.")
+@output
 def certify_file(
     file: str,
     data: str,

@@ -12,6 +12,8 @@ import time
 import pytest
 from program import start
 
+from rmttheory.studies.sweeps.driving import _listening
+
 GRID = """
 [[grid]]
 claim = "row_event_exact"
@@ -128,6 +130,24 @@ def test_ctrl_c_keeps_what_is_finished_and_resume_completes_it(run, tmp_path, ti
     status, out, err = run("resume", folder, "--jobs", "2")
     assert f"{40 - kept} of 40 cells to compute" in err
     assert (status, out.partition(":")[0]) == (0, "40 of 40 cells")
+
+
+def test_the_program_is_deaf_to_ctrl_c_when_all_is_done(run, tmp_path):
+    """The test above presses it twice, but seldom in the moment in which Python leaves."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    run("status", tmp_path)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+@pytest.mark.parametrize(("before", "seen"), [(0, 1), (1, 2), (2, 3)])
+def test_ctrl_c_is_raised_when_more_came_than_are_borne(before, seen):
+    with _listening() as interrupts:
+        interrupts.borne = before
+        for _ in range(seen - 1):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert interrupts.count == seen
 
 
 @pytest.mark.parametrize(

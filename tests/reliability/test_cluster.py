@@ -99,25 +99,32 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require) -> Path:
     return home
 
 
+@contextmanager
+def waiting(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Hold a sweep that waits for workers, and the scheduler file by which they can come."""
+    said = folder / "said"
+    with (
+        cluster(workers=0) as (file, _, _),
+        program(folder, "sweep", "grid.toml", "--out", "run", "--scheduler-file", file) as driver,
+    ):
+        wait_for(lambda: "The sweep waits for workers: the Dask scheduler at tcp" in said.read_text())
+        yield driver, file
+
+
 def test_workers_that_come_compute_and_those_that_go_lose_nothing(seen: Path, tmp_path: Path) -> None:
     said = tmp_path / "said"
 
     def computing() -> set[int]:
         return {int(path.name) for path in seen.iterdir()} - {driver.pid}
 
-    with (
-        cluster(workers=0) as (file, _, _),
-        program(tmp_path, "sweep", "grid.toml", "--out", "run", "--scheduler-file", file) as driver,
-    ):
-        wait_for(lambda: "The sweep waits for workers: the Dask scheduler at tcp" in said.read_text())
-        with joining(file, 1) as (first,):
-            wait_for(computing)
-            with joining(file, 2) as later:
-                wait_for(lambda: len(computing()) == 3)
-                assert computing() == {pid for nanny in (first, *later) for pid in children(nanny.pid)}
-                end(first)
-                (seen / "go").touch()
-                assert driver.wait(60) == 0, said.read_text()
+    with waiting(tmp_path) as (driver, file), joining(file, 1) as (first,):
+        wait_for(computing)
+        with joining(file, 2) as later:
+            wait_for(lambda: len(computing()) == 3)
+            assert computing() == {pid for nanny in (first, *later) for pid in children(nanny.pid)}
+            end(first)
+            (seen / "go").touch()
+            assert driver.wait(60) == 0, said.read_text()
     assert said.read_text().count("waits for workers") == 1
     with program(tmp_path, "sweep", "grid.toml", "--out", "alone", "--jobs", "1") as alone:
         assert alone.wait(60) == 0
@@ -127,11 +134,7 @@ def test_workers_that_come_compute_and_those_that_go_lose_nothing(seen: Path, tm
 
 def test_one_ctrl_c_is_enough_where_nobody_computes(seen: Path, tmp_path: Path) -> None:
     said = tmp_path / "said"
-    with (
-        cluster(workers=0) as (file, _, _),
-        program(tmp_path, "sweep", "grid.toml", "--out", "run", "--scheduler-file", file) as driver,
-    ):
-        wait_for(lambda: "waits for workers" in said.read_text())
+    with waiting(tmp_path) as (driver, _):
         driver.send_signal(signal.SIGINT)
         assert driver.wait(30) == 130
     assert said.read_text().endswith(
@@ -142,13 +145,8 @@ def test_one_ctrl_c_is_enough_where_nobody_computes(seen: Path, tmp_path: Path) 
 
 def test_a_worker_that_comes_late_with_more_threads_is_refused(seen: Path, tmp_path: Path) -> None:
     said = tmp_path / "said"
-    with (
-        cluster(workers=0) as (file, _, _),
-        program(tmp_path, "sweep", "grid.toml", "--out", "run", "--scheduler-file", file) as driver,
-    ):
-        wait_for(lambda: "waits for workers" in said.read_text())
-        with joining(file, 1, threads=2):
-            assert driver.wait(60) == 2
+    with waiting(tmp_path) as (driver, file), joining(file, 1, threads=2):
+        assert driver.wait(60) == 2
     assert " has 2 threads, which share one number of BLAS threads" in said.read_text().splitlines()[-1]
     assert {path.name for path in seen.iterdir()} == {str(driver.pid)}
 

@@ -189,6 +189,15 @@ BROKEN = {
 }
 
 
+def test_nothing_is_certified_of_sums_whose_rounding_has_no_bound():
+    x = np.eye(3, 300)
+    net = Network((Dense(np.eye(2, 300), None, "relu"), Dense(np.eye(2), None, "identity")))
+    removed = {0: np.zeros((2, 300))}
+    assert np.isinf(rounding_bounds(net, x, 2.0**-8)).all()
+    assert intervals.labels_that_stay(net, x, removed, unit=2.0**-24)[1].any()
+    assert not intervals.labels_that_stay(net, x, removed, unit=2.0**-8)[1].any()
+
+
 def replace_ends(change, factor):
     return intervals._Change(change.low * factor, change.high * factor, change.norm * factor)
 

@@ -45,7 +45,7 @@ def _timed(cell: Mapping[str, Any]) -> tuple[Document, float]:
         document = _judged(**cell) if "claim" in cell else _carried_out(cell)
     except MemoryError:
         document = failure(cell, "There is not enough memory for this cell.")
-    except Exception as error:  # whatever a claim does in a strange corner must not end a night's run
+    except (Exception, SystemExit) as error:  # whatever befalls a cell must not end a night's run
         document = failure(cell, f"{type(error).__name__}: {error}")
     return document, time.perf_counter() - start
 

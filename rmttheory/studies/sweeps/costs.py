@@ -184,10 +184,10 @@ def _tried(claim: Claim, parameters: Cell, width: int) -> tuple[float, float]:
 def _tried_script(script: Script) -> Cost:
     """Return what the first of the quick cells costs; a large one when it is computed corrects it."""
     experiment = script.experiment
-    cell = next(iter(experiment.presets["quick"]))
+    cell = experiment.presets["quick"][0]
     try:
         seconds, memory = _measured(lambda: experiment.trial(cell, HOST))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         msg = f"{script.name} cannot compute the first of its quick cells: {type(error).__name__}: {error}."
         raise InvalidInput(msg) from None
     return Cost(seconds=seconds, memory=BASE + memory)

@@ -161,9 +161,7 @@ def run_sweep(
     where, watcher = where or Where(), watcher or SweepWatcher()
     folder = Folder(out)
     positions = {cell.key: place for place, cell in enumerate(sweep.cells)}
-    for script in sweep.scripts:
-        for names in {frozenset(cell.parameters) for cell in sweep.cells if cell.name == script.name}:
-            script.check(names)
+    sweep.check_scripts()
     with _listening() as interrupts, only_writer(folder.path), Store(folder.path, positions) as store:
         folder.write(SPEC, sweep.text)
         for script in sweep.scripts:

@@ -71,7 +71,7 @@ def _load(name: str, text: str) -> Experiment:
         msg = f"Cannot carry out {name}: {type(error).__name__}: {error}."
         raise InvalidInput(msg) from None
     found = getattr(module, "EXPERIMENT", None)
-    if not isinstance(found, Experiment):
-        msg = f"{name} states no EXPERIMENT; `rmttheory.studies.experiments` shows how."
+    if not isinstance(found, Experiment) or not found.presets.get("quick"):
+        msg = f"{name} states no EXPERIMENT with quick cells; `rmttheory.studies.experiments` shows how."
         raise InvalidInput(msg)
     return found

@@ -156,6 +156,12 @@ class Sweep:
         """Name of the whole: the same for two files that say the same."""
         return digest("".join(cell.key for cell in self.cells))
 
+    def check_scripts(self) -> None:
+        """Carry the scripts out, and check that they have cells of such parameters; raises `InvalidInput`."""
+        cells = [cell for cell in self.cells if isinstance(cell, ExperimentCell)]
+        for script, names in dict.fromkeys((cell.script, frozenset(cell.parameters)) for cell in cells):
+            script.check(names)
+
     @property
     def trials(self) -> int:
         """Trials of all cells."""
