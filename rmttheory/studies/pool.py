@@ -10,10 +10,12 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -101,7 +103,7 @@ def _in_pool(tasks: dict[int, Task], workers: int) -> Iterator[tuple[int, Any]]:
 
 @contextmanager
 def processes(workers: int, *, setting: Callable[[], object] | None = None) -> Iterator[ProcessPoolExecutor]:
-    """Hold a pool of fresh processes; if the body raises they end at once, otherwise when they are done.
+    """Hold a pool of fresh processes, which end with the body; all that was submitted must be done by then.
 
     Use `submit`, not its own method.
 
@@ -114,17 +116,30 @@ def processes(workers: int, *, setting: Callable[[], object] | None = None) -> I
     others = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(setting,))
+    # All start with the first task: a pool that starts one while another dies may never tell it to leave.
+    pool._safe_to_dynamically_spawn_children = False  # type: ignore[attr-defined]
     try:
         yield pool
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        children = set(multiprocessing.active_children()) - others
-        for child in children:
-            child.terminate()
-        for child in children:
-            child.join(PATIENCE)  # or Python waits for it at its very end, where Ctrl-C is a traceback
+        _end(pool, others, patience=0.0)
         raise
-    pool.shutdown()
+    _end(pool, others, patience=PATIENCE)
+
+
+def _end(pool: ProcessPoolExecutor, others: set[BaseProcess], *, patience: float) -> None:
+    """Let the processes of a pool leave, and end those that do not.
+
+    The pool itself would wait without end for one that does not.
+    """
+    pool.shutdown(wait=False, cancel_futures=True)
+    children = set[BaseProcess](multiprocessing.active_children()) - others
+    deadline = time.monotonic() + patience
+    for child in children:
+        child.join(max(0.0, deadline - time.monotonic()))
+    for child in children:
+        child.terminate()
+    for child in children:
+        child.join(PATIENCE)  # or Python waits for it at its very end, where Ctrl-C is a traceback
 
 
 def submit(pool: ProcessPoolExecutor, function: Callable[..., Result], *arguments: Any) -> Future[Result]:

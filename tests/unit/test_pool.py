@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from rmttheory.studies.pool import WorkersLost, compute, one_blas_thread, usable_cores
+from rmttheory import studies
+from rmttheory.studies.pool import WorkersLost, compute, one_blas_thread, processes, submit, usable_cores
 
 
 def square(x: int) -> int:
@@ -135,3 +136,21 @@ def test_workers_are_deaf_to_ctrl_c() -> None:
 
 def test_there_is_a_core() -> None:
     assert usable_cores() >= 1
+
+
+def test_all_processes_start_with_the_first_task():
+    """Or one that starts while another dies is never told to leave."""
+    before = set(multiprocessing.active_children())
+    with processes(3) as pool:
+        submit(pool, abs, -1).result()
+        assert len(set(multiprocessing.active_children()) - before) == 3
+    assert set(multiprocessing.active_children()) == before
+
+
+def test_a_process_that_does_not_leave_is_ended(monkeypatch):
+    monkeypatch.setattr(studies.pool, "PATIENCE", 1.0)
+    before = set(multiprocessing.active_children())
+    with processes(1) as pool:
+        submit(pool, time.sleep, 1000)
+        (child,) = set(multiprocessing.active_children()) - before
+    assert not child.is_alive()
